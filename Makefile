@@ -1,0 +1,39 @@
+# Two commands a newcomer needs: `make demo` and `make test`. Everything is installed into .venv, pinned by requirements.lock.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+JOBS   ?= $(shell nproc)
+
+.PHONY: demo test test-hls lint format bench docs clean install
+
+install: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: $(STAMP)
+	$(BIN)/kan4ml build examples/digits.yaml --out out/digits
+
+test: $(STAMP)
+	$(BIN)/pytest -n $(JOBS) --dist loadgroup
+
+test-hls:
+	$(MAKE) -C hls test
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror hls/kan4ml/*.h hls/tb/*.cpp
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i hls/kan4ml/*.h hls/tb/*.cpp
+
+clean:
+	rm -rf $(VENV) out build dist .pytest_cache .mypy_cache .ruff_cache

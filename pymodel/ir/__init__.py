@@ -1,0 +1,54 @@
+"""The KAN IR: one frozen, validated integer specification that every station implements bit for bit."""
+
+from pymodel.ir._edge_tables import MAX_TABLE_BITS, to_edge_table, to_edge_tables
+from pymodel.ir._fixed import EXACT_BOUND, FixedPoint, IntArray, Overflow, Rounding, signed_width, unsigned_width
+from pymodel.ir._intervals import Interval, NodeBounds, coder_interval
+from pymodel.ir._io import load_ir, save_ir
+from pymodel.ir._nodes import (
+    AffineCoder,
+    BaseBranch,
+    BasisKind,
+    BasisRom,
+    EdgeTable,
+    KanLinear,
+    Node,
+    NodeKind,
+    Quantize,
+    Rescale,
+    SplineBranch,
+    check_name,
+)
+from pymodel.ir._program import HostSpec, KanIR, Task
+
+__all__ = [
+    "EXACT_BOUND",
+    "MAX_TABLE_BITS",
+    "AffineCoder",
+    "BaseBranch",
+    "BasisKind",
+    "BasisRom",
+    "EdgeTable",
+    "FixedPoint",
+    "HostSpec",
+    "IntArray",
+    "Interval",
+    "KanIR",
+    "KanLinear",
+    "Node",
+    "NodeBounds",
+    "NodeKind",
+    "Overflow",
+    "Quantize",
+    "Rescale",
+    "Rounding",
+    "SplineBranch",
+    "Task",
+    "check_name",
+    "coder_interval",
+    "load_ir",
+    "save_ir",
+    "signed_width",
+    "to_edge_table",
+    "to_edge_tables",
+    "unsigned_width",
+]

@@ -1,0 +1,407 @@
+"""The nodes of the KAN IR: frozen integer programs over integer tensors (docs/design.md, section 2).
+
+Shapes use `N` for `n_out`, `I` for `n_in`, `C` for the number of codes, `K` for the window (basis values per code).
+All arrays are int64 and read-only. A node validates itself on its own; what needs the type of its input (intervals,
+the 2^53 bound) is checked when the node becomes part of a :class:`~pymodel.ir.KanIR`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, fields
+from enum import IntEnum
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from pymodel.errors import IRError
+from pymodel.ir._fixed import EXACT_BOUND, FixedPoint, IntArray, Overflow, Rounding
+
+__all__ = [
+    "MAX_CODES",
+    "AffineCoder",
+    "BaseBranch",
+    "BasisKind",
+    "BasisRom",
+    "EdgeTable",
+    "KanLinear",
+    "Node",
+    "NodeKind",
+    "Quantize",
+    "Rescale",
+    "SplineBranch",
+    "check_name",
+]
+
+#: A ROM is indexed by a code of at most 12 bits.
+MAX_CODES = 1 << 12
+MAX_SHIFT = 62
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
+
+
+def check_name(name: object, what: str = "layer") -> str:
+    """Return `name` if it is a plain identifier, so that it may appear in paths and generated code.
+
+    Raises:
+        IRError: otherwise; the remedy is to rename the layer.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise IRError(
+            f"a {what} name must match [A-Za-z][A-Za-z0-9_]* and have at most 63 characters, not {name!r}; rename it"
+        )
+    return name
+
+
+def _ints(value: npt.ArrayLike, what: str, ndim: int) -> IntArray:
+    """Return a read-only int64 copy of `value`, refusing floats, NaN and wrong ranks."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "iu" or array.ndim != ndim or array.size == 0:
+        raise IRError(
+            f"{what} must be a non-empty integer array of rank {ndim}, not {array.dtype} of shape {array.shape}; "
+            "lower the model again"
+        )
+    if int(array.max()) >= EXACT_BOUND or int(array.min()) <= -EXACT_BOUND:
+        raise IRError(f"{what} must hold integers below 2^53 in magnitude; use fewer bits")
+    result = array.astype(np.int64, copy=True)
+    result.setflags(write=False)
+    return result
+
+
+class NodeKind(IntEnum):
+    """What a node computes; the name appears in `ir.json`."""
+
+    QUANTIZE = 1
+    KAN_LINEAR = 2
+    EDGE_TABLE = 3
+
+
+class BasisKind(IntEnum):
+    """The family of a basis unit; the name appears in `ir.json`."""
+
+    BSPLINE = 1
+
+
+class _Frozen:
+    """Equality by value for dataclasses that hold arrays."""
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))  # type: ignore[arg-type]
+        return all(np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b for a, b in pairs)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, eq=False)
+class AffineCoder(_Frozen):
+    """Input integer to code: `c = clip((X*mult + offset) >> shift, 0, n_codes - 1)`; `>>` floors.
+
+    Attributes:
+        mult: (1,) or (I,) multipliers.
+        offset: (1,) or (I,) offsets, rounding constant included.
+        shift: 0 … 62.
+        n_codes: C, 1 … 4096.
+        low, step: code `c` represents the real input `low + c*step`; documentation that tables are tested against.
+    """
+
+    mult: IntArray
+    offset: IntArray
+    shift: int
+    n_codes: int
+    low: float
+    step: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mult", _ints(self.mult, "a coder's mult", 1))
+        object.__setattr__(self, "offset", _ints(self.offset, "a coder's offset", 1))
+        if self.mult.shape != self.offset.shape:
+            raise IRError(
+                f"a coder needs as many offsets as multipliers, not {self.offset.shape} for {self.mult.shape}"
+            )
+        if not 0 <= self.shift <= MAX_SHIFT:
+            raise IRError(f"a coder's shift must be 0 … {MAX_SHIFT}, not {self.shift}; lower the model again")
+        if not 1 <= self.n_codes <= MAX_CODES:
+            raise IRError(
+                f"a coder must have 1 … {MAX_CODES} codes, not {self.n_codes}; use at most 12 activation bits"
+            )
+        if not (np.isfinite(self.low) and np.isfinite(self.step) and self.step > 0):
+            raise IRError(f"a coder's step must be positive and finite, not low={self.low}, step={self.step}")
+
+    @property
+    def is_identity(self) -> bool:
+        """True if the code is the input integer itself (the previous layer already emits codes)."""
+        return self.shift == 0 and bool((self.mult == 1).all() and (self.offset == 0).all())
+
+    @property
+    def representatives(self) -> npt.NDArray[np.float64]:
+        """(C,) real inputs that the codes stand for."""
+        return np.asarray(self.low + self.step * np.arange(self.n_codes, dtype=np.float64))
+
+    def codes(self, X: IntArray) -> IntArray:
+        """Return the codes of integers `X` of shape (…, I). Plain numpy, for tables and checks; not a station."""
+        return np.asarray(np.clip((X * self.mult + self.offset) >> self.shift, 0, self.n_codes - 1))
+
+
+@dataclass(frozen=True, eq=False)
+class BasisRom(_Frozen):
+    """A basis unit as a ROM: code to `K` basis values and the index of the first one.
+
+    Attributes:
+        kind: the family of functions.
+        values: (C, K) basis integers `B[c][j]`.
+        start: (C,) first basis index; `start[c] + K <= n_basis`.
+        n_basis: basis functions per input.
+        lsb: real value of one LSB of `values` (documentation that tables are tested against).
+        order: spline order (polynomial degree) k.
+        knots: (n_basis + k + 1,) real knots (documentation, likewise).
+    """
+
+    kind: BasisKind
+    values: IntArray
+    start: IntArray
+    n_basis: int
+    lsb: float
+    order: int
+    knots: npt.NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", _ints(self.values, "a basis ROM", 2))
+        object.__setattr__(self, "start", _ints(self.start, "a basis ROM's start", 1))
+        knots = np.array(self.knots, dtype=np.float64)
+        knots.setflags(write=False)
+        object.__setattr__(self, "knots", knots)
+        if self.start.shape[0] != self.values.shape[0]:
+            raise IRError(f"a basis ROM needs one start per code, not {self.start.shape[0]} for {self.values.shape[0]}")
+        if self.n_basis < self.values.shape[1] or self.start.min() < 0 or self.start.max() > self.n_basis - self.window:
+            raise IRError(
+                f"a basis window of {self.window} at starts {self.start.min()} … {self.start.max()} does not lie within "
+                f"{self.n_basis} basis functions; lower the model again"
+            )
+        if not np.isfinite(knots).all() or not self.lsb > 0:
+            raise IRError("a basis ROM's knots must be finite and its lsb positive; lower the model again")
+
+    @property
+    def window(self) -> int:
+        """K, the basis values per code."""
+        return int(self.values.shape[1])
+
+
+@dataclass(frozen=True, eq=False)
+class SplineBranch(_Frozen):
+    """Coder, basis unit and weights (N, I, n_basis) of the spline branch."""
+
+    coder: AffineCoder
+    basis: BasisRom
+    weights: IntArray
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weights", _ints(self.weights, "spline weights", 3))
+        if self.weights.shape[2] != self.basis.n_basis:
+            raise IRError(
+                f"spline weights for {self.basis.n_basis} basis functions were expected, not {self.weights.shape}"
+            )
+        if self.coder.n_codes != self.basis.values.shape[0]:
+            raise IRError(
+                f"the basis ROM has {self.basis.values.shape[0]} rows but its coder {self.coder.n_codes} codes"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class BaseBranch(_Frozen):
+    """Coder, activation table `S` (C,) and weights (N, I) of the base branch; `lsb` is the real LSB of `S`."""
+
+    coder: AffineCoder
+    activation: str
+    table: IntArray
+    lsb: float
+    weights: IntArray
+
+    def __post_init__(self) -> None:
+        check_name(self.activation, "base activation")
+        object.__setattr__(self, "table", _ints(self.table, "a base table", 1))
+        object.__setattr__(self, "weights", _ints(self.weights, "base weights", 2))
+        if self.coder.n_codes != self.table.shape[0]:
+            raise IRError(f"the base table has {self.table.shape[0]} entries but its coder {self.coder.n_codes} codes")
+
+
+@dataclass(frozen=True, eq=False)
+class Rescale(_Frozen):
+    """`Y = sat((acc_spline*spline_mult + acc_base*base_mult + bias + half) >> shift)`, `half = 2^(shift-1)` or 0.
+
+    Attributes:
+        spline_mult, base_mult: (N,) signed dyadic multipliers (all 0 for a branch that is absent).
+        bias: (N,) integers in units of `2^-shift` output LSBs.
+        shift: 0 … 62.
+    """
+
+    spline_mult: IntArray
+    base_mult: IntArray
+    bias: IntArray
+    shift: int
+
+    def __post_init__(self) -> None:
+        for name in ("spline_mult", "base_mult", "bias"):
+            object.__setattr__(self, name, _ints(getattr(self, name), f"a rescale's {name}", 1))
+        if not self.spline_mult.shape == self.base_mult.shape == self.bias.shape:
+            raise IRError("a rescale needs one spline_mult, base_mult and bias per output; lower the model again")
+        if not 0 <= self.shift <= MAX_SHIFT:
+            raise IRError(f"a rescale's shift must be 0 … {MAX_SHIFT}, not {self.shift}; lower the model again")
+
+    @property
+    def half(self) -> int:
+        """The rounding constant."""
+        return 1 << (self.shift - 1) if self.shift else 0
+
+
+def _check_out_type(out_type: FixedPoint) -> None:
+    if out_type.rounding is not Rounding.RND or out_type.overflow is not Overflow.SAT:
+        raise IRError("a layer's output type must be RND, SAT: that is what its rescale does; lower the model again")
+
+
+@dataclass(frozen=True, eq=False)
+class Node(_Frozen):
+    """A node: name, names of its inputs, output type, and the real meaning of its integers.
+
+    `value = value_offset + value_lsb * Y`. `value_lsb` equals `out_type.lsb` and `value_offset` is 0 unless the
+    consumer is a coder, which may read codes of any step.
+    """
+
+    kind: ClassVar[NodeKind]
+
+    name: str
+    inputs: tuple[str, ...]
+    out_type: FixedPoint
+    value_lsb: float
+    value_offset: float
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        if not (np.isfinite(self.value_lsb) and np.isfinite(self.value_offset) and self.value_lsb > 0):
+            raise IRError(f"layer {self.name}: the value of an LSB must be positive and finite; lower the model again")
+
+    @property
+    def n_out(self) -> int:
+        """Number of output integers."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, eq=False)
+class Quantize(Node):
+    """The input: real features to integers of `out_type` (RND, SAT). It has no inputs."""
+
+    kind: ClassVar[NodeKind] = NodeKind.QUANTIZE
+    size: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_out_type(self.out_type)
+        if self.size < 1 or self.inputs:
+            raise IRError(f"layer {self.name}: an input needs at least one feature and no source, not {self.size}")
+
+    @property
+    def n_out(self) -> int:
+        """Number of features."""
+        return self.size
+
+
+@dataclass(frozen=True, eq=False)
+class KanLinear(Node):
+    """A KAN layer (dense): coder, basis unit, base branch, MAC array and rescale (docs/design.md, section 2)."""
+
+    kind: ClassVar[NodeKind] = NodeKind.KAN_LINEAR
+    spline: SplineBranch = field(kw_only=True)
+    base: BaseBranch | None = field(kw_only=True)
+    rescale: Rescale = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_out_type(self.out_type)
+        n_out, n_in = self.spline.weights.shape[:2]
+        if len(self.inputs) != 1:
+            raise IRError(f"layer {self.name} needs exactly one input, not {len(self.inputs)}")
+        if self.base is not None and self.base.weights.shape != (n_out, n_in):
+            raise IRError(
+                f"layer {self.name}: base weights of shape {(n_out, n_in)} expected, not {self.base.weights.shape}"
+            )
+        if self.rescale.bias.shape != (n_out,):
+            raise IRError(f"layer {self.name}: a rescale for {n_out} outputs expected, not {self.rescale.bias.shape}")
+        for coder in self.coders:
+            if coder.mult.shape[0] not in (1, n_in):
+                raise IRError(f"layer {self.name}: a coder for 1 or {n_in} inputs expected, not {coder.mult.shape[0]}")
+
+    @property
+    def coders(self) -> tuple[AffineCoder, ...]:
+        """The coders of the branches present."""
+        return (self.spline.coder,) if self.base is None else (self.spline.coder, self.base.coder)
+
+    @property
+    def n_in(self) -> int:
+        """I, the number of inputs."""
+        return int(self.spline.weights.shape[1])
+
+    @property
+    def n_out(self) -> int:
+        """N, the number of outputs."""
+        return int(self.spline.weights.shape[0])
+
+    @property
+    def alive(self) -> npt.NDArray[np.bool_]:
+        """(N, I): edges with at least one non-zero weight. The others are pruned and cost nothing."""
+        alive = (self.spline.weights != 0).any(axis=2)
+        return np.asarray(alive if self.base is None else alive | (self.base.weights != 0))
+
+
+@dataclass(frozen=True, eq=False)
+class EdgeTable(Node):
+    """A KAN layer in edge-table form: `Y[o] = sat((sum_i tables[i, c_i, o] + bias[o] + half) >> shift)`.
+
+    Attributes:
+        coder: one coder for the whole edge.
+        tables: (I, C, N) integers.
+        bias: (N,) integers, in the units of the tables.
+        shift: 0 … 62; `half = 2^(shift-1)`, or 0 when the shift is 0.
+    """
+
+    kind: ClassVar[NodeKind] = NodeKind.EDGE_TABLE
+    coder: AffineCoder = field(kw_only=True)
+    tables: IntArray = field(kw_only=True)
+    bias: IntArray = field(kw_only=True)
+    shift: int = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_out_type(self.out_type)
+        object.__setattr__(self, "tables", _ints(self.tables, f"layer {self.name}: edge tables", 3))
+        object.__setattr__(self, "bias", _ints(self.bias, f"layer {self.name}: bias", 1))
+        n_in, n_codes, n_out = self.tables.shape
+        if len(self.inputs) != 1:
+            raise IRError(f"layer {self.name} needs exactly one input, not {len(self.inputs)}")
+        if self.bias.shape != (n_out,) or self.coder.n_codes != n_codes or self.coder.mult.shape[0] not in (1, n_in):
+            raise IRError(
+                f"layer {self.name}: tables of shape {self.tables.shape} (inputs, codes, outputs) need a bias of "
+                f"({n_out},) and a coder with {n_codes} codes for 1 or {n_in} inputs; lower the model again"
+            )
+        if not 0 <= self.shift <= MAX_SHIFT:
+            raise IRError(f"layer {self.name}: the shift must be 0 … {MAX_SHIFT}, not {self.shift}")
+
+    @property
+    def half(self) -> int:
+        """The rounding constant."""
+        return 1 << (self.shift - 1) if self.shift else 0
+
+    @property
+    def n_in(self) -> int:
+        """I, the number of inputs."""
+        return int(self.tables.shape[0])
+
+    @property
+    def n_out(self) -> int:
+        """N, the number of outputs."""
+        return int(self.tables.shape[2])
+
+    @property
+    def alive(self) -> npt.NDArray[np.bool_]:
+        """(N, I): edges whose table is not all zero."""
+        return np.asarray((self.tables != 0).any(axis=1).T)
