@@ -1,0 +1,327 @@
+"""What a run is told: frozen dataclasses, one per section of the configuration, each validating itself.
+
+The YAML file of the command line becomes these (``hwgen.config``); library users construct them directly. Every
+field has its section and name in the error message, so that `quantize.activations` can be found in the file.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, get_args
+
+from pymodel.errors import ConfigError
+
+__all__ = [
+    "EMBEDDED_SOURCES",
+    "SOURCES",
+    "DataSettings",
+    "ModelSettings",
+    "PruneSettings",
+    "QuantizeSettings",
+    "Scale",
+    "Source",
+    "TaskName",
+    "TrainSettings",
+]
+
+Source = Literal["digits", "wine", "breast_cancer", "moons", "csv", "idx", "mnist", "npz"]
+TaskName = Literal["classification", "regression"]
+Scale = Literal["auto", "standard", "minmax"]
+
+SOURCES: Final[tuple[str, ...]] = get_args(Source)
+#: Sources that scikit-learn carries: no file, no download.
+EMBEDDED_SOURCES: Final = ("digits", "wine", "breast_cancer", "moons")
+#: Families and methods that the design names, but that cannot be built yet.
+_LATER_FAMILIES: Final = ("fast_kan", "pykan", "kagn")
+
+
+def _choice(key: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigError(f"{key} must be one of {', '.join(choices)}, not {value!r}; choose one of these")
+
+
+def _integer(key: str, value: object, low: int, high: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise ConfigError(f"{key} must be an integer from {low} to {high}, not {value!r}; change it")
+
+
+def _real(key: str, value: object, low: float, high: float, *, low_open: bool = False, high_open: bool = False) -> None:
+    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if good:
+        assert isinstance(value, int | float)
+        good = (low < value if low_open else low <= value) and (value < high if high_open else value <= high)
+    if not good:
+        bounds = f"{'above' if low_open else 'from'} {low:g} {'and below' if high_open else 'to'} {high:g}"
+        raise ConfigError(f"{key} must be a number {bounds}, not {value!r}; change it")
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Where the rows come from and how they are split and scaled.
+
+    Attributes:
+        source: one of :data:`SOURCES`; `csv` reads plain and gzip files alike.
+        path: the file (csv, npz), the folder (mnist) or the image file (idx); None for embedded sources.
+        label: column of the label or target (csv only).
+        task: what the outputs mean.
+        labels: the label file of `path` (idx only).
+        test_path, test_labels: a second IDX pair to test on; without it, `test_fraction` of the rows is set aside.
+        test_fraction: share of the rows set aside for the test, where the source has no test part of its own.
+        validation_fraction: share of the training rows on which the best epoch is chosen; never trained on.
+        seed: of both splits.
+        scale: `minmax` maps `[0, max]` (images) onto the model's range, `standard` maps mean +- 3 standard deviations
+            onto it; `auto` takes `minmax` for images and `standard` for tables.
+
+    Raises:
+        ConfigError: for a value out of range or fields that do not combine.
+    """
+
+    source: Source
+    path: Path | None = None
+    label: str | None = None
+    task: TaskName = "classification"
+    labels: Path | None = None
+    test_path: Path | None = None
+    test_labels: Path | None = None
+    test_fraction: float = 0.2
+    validation_fraction: float = 0.1
+    seed: int = 0
+    scale: Scale = "auto"
+
+    def __post_init__(self) -> None:
+        _choice("data.source", self.source, SOURCES)
+        _choice("data.task", self.task, get_args(TaskName))
+        _choice("data.scale", self.scale, get_args(Scale))
+        _real("data.test_fraction", self.test_fraction, 0.0, 0.9, low_open=True)
+        _real("data.validation_fraction", self.validation_fraction, 0.0, 0.5)
+        _integer("data.seed", self.seed, 0, 2**32 - 1)
+        for key in ("path", "labels", "test_path", "test_labels"):
+            value = getattr(self, key)
+            if value is not None:
+                object.__setattr__(self, key, Path(value))
+        embedded = self.source in EMBEDDED_SOURCES
+        if embedded and self.path is not None:
+            raise ConfigError(f"data.path has no use with the embedded source {self.source!r}; remove it")
+        if not embedded and self.path is None:
+            raise ConfigError(f"data.source {self.source!r} needs data.path, which is missing; add it")
+        if self.source == "csv" and not self.label:
+            raise ConfigError("data.source 'csv' needs data.label, the column to predict; add it")
+        if self.source != "csv" and self.label is not None:
+            raise ConfigError(f"data.label names a CSV column and has no use with source {self.source!r}; remove it")
+        if self.source == "idx" and self.labels is None:
+            raise ConfigError("data.source 'idx' needs data.labels, the label file of data.path; add it")
+        if self.source != "idx":
+            for key in ("labels", "test_path", "test_labels"):
+                if getattr(self, key) is not None:
+                    raise ConfigError(f"data.{key} has no use with source {self.source!r}; remove it")
+        if (self.test_path is None) != (self.test_labels is None):
+            raise ConfigError("data.test_path and data.test_labels belong together, but one is missing; add it")
+        if self.task == "regression" and self.source not in ("csv", "npz"):
+            raise ConfigError(f"data.source {self.source!r} has class labels; set data.task to classification")
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """The network: one KAN layer between each two neighbours of `widths`.
+
+    Attributes:
+        widths: features, hidden nodes, outputs; at least two numbers.
+        family: the KAN formula; only `efficient_kan` (B-splines plus a SiLU base) for now.
+        grid: intervals G of the spline grid inside `range`.
+        order: spline order (polynomial degree) k; each edge has `grid + order` spline weights.
+        range: the interval `[low, high]` that the grid covers.
+        name: of the model in reports and generated code.
+
+    Raises:
+        ConfigError: for a value out of range or a family that is not available.
+    """
+
+    widths: tuple[int, ...]
+    family: str = "efficient_kan"
+    grid: int = 5
+    order: int = 3
+    range: tuple[float, float] = (-2.0, 2.0)
+    name: str = "kan"
+
+    def __post_init__(self) -> None:
+        if self.family in _LATER_FAMILIES:
+            raise ConfigError(f"model.family {self.family!r} is not available yet; use efficient_kan")
+        _choice("model.family", self.family, ("efficient_kan",))
+        object.__setattr__(self, "widths", tuple(self.widths))
+        if not 2 <= len(self.widths) <= 17:
+            raise ConfigError(
+                f"model.widths must list 2 to 17 layer sizes from features to outputs, not {len(self.widths)}; change it"
+            )
+        for width in self.widths:
+            _integer("model.widths", width, 1, 1 << 16)
+        _integer("model.grid", self.grid, 1, 64)
+        _integer("model.order", self.order, 1, 7)
+        pair = tuple(self.range)
+        if len(pair) != 2:
+            raise ConfigError(f"model.range must be a pair [low, high], not {list(pair)}; change it")
+        for value in pair:
+            _real("model.range", value, -1e6, 1e6)
+        if not pair[0] < pair[1]:
+            raise ConfigError(f"model.range must be [low, high] with low < high, not {list(pair)}; change it")
+        object.__setattr__(self, "range", (float(pair[0]), float(pair[1])))
+        if not (self.name.isascii() and self.name.isidentifier() and not self.name.startswith("_")):
+            raise ConfigError(f"model.name must be a plain identifier such as 'kan', not {self.name!r}; rename it")
+        if len(self.name) > 32:
+            raise ConfigError(f"model.name must have at most 32 characters, not {len(self.name)}; shorten it")
+
+
+@dataclass(frozen=True)
+class QuantizeSettings:
+    """Bits of every quantizer of the QAT.
+
+    Attributes:
+        method: only `lsq` (learned step size) for now.
+        activations: bits of the codes at a layer's input.
+        base_weights, spline_weights: bits of the two branches' weights.
+        basis: bits of the basis values and of the base branch's activation table.
+        edge: bits of an edge's table entry when the edge-table form is trained directly; None trains the branches.
+        first_activations: code bits of the first layer; None stands for `activations` and is replaced by it.
+        input: bits of the integers X at which the chip starts.
+
+    Raises:
+        ConfigError: for a value out of range or a method that is not available.
+    """
+
+    method: str = "lsq"
+    activations: int = 4
+    base_weights: int = 4
+    spline_weights: int = 4
+    basis: int = 6
+    edge: int | None = None
+    first_activations: int | None = None
+    input: int = 8
+
+    def __post_init__(self) -> None:
+        if self.method in ("qil", "dsq", "dorefa", "pact", "lsq_plus", "gptq", "awq", "ptq"):
+            raise ConfigError(f"quantize.method {self.method!r} is not available yet; use lsq")
+        _choice("quantize.method", self.method, ("lsq",))
+        _integer("quantize.activations", self.activations, 1, 12)
+        _integer("quantize.base_weights", self.base_weights, 2, 16)
+        _integer("quantize.spline_weights", self.spline_weights, 2, 16)
+        _integer("quantize.basis", self.basis, 2, 16)
+        if self.edge is not None:
+            _integer("quantize.edge", self.edge, 2, 16)
+        if self.first_activations is None:
+            object.__setattr__(self, "first_activations", self.activations)
+        _integer("quantize.first_activations", self.first_activations, 1, 12)
+        _integer("quantize.input", self.input, 1, 16)
+
+    def activation_bits(self, layer: int) -> int:
+        """Return the code bits at the input of layer number `layer` (0 is the first)."""
+        if layer > 0:
+            return self.activations
+        assert self.first_activations is not None
+        return self.first_activations
+
+
+@dataclass(frozen=True)
+class PruneSettings:
+    """How many edges stay; exactly one of `fraction`, `edges` and `layers` is given.
+
+    Attributes:
+        fraction: share of all edges to remove.
+        edges: edges that stay in the whole network, ranked together.
+        layers: edges that stay in each layer, ranked layer by layer.
+        start, end: the part of the float epochs during which edges go (cubic schedule).
+
+    Raises:
+        ConfigError: for a value out of range, or none or several of the three.
+    """
+
+    fraction: float | None = None
+    edges: int | None = None
+    layers: tuple[int, ...] | None = None
+    start: float = 0.1
+    end: float = 0.7
+
+    def __post_init__(self) -> None:
+        given = [key for key in ("fraction", "edges", "layers") if getattr(self, key) is not None]
+        if len(given) != 1:
+            what = " and ".join(given) if given else "none of them"
+            raise ConfigError(f"train.prune needs exactly one of fraction, edges and layers, not {what}; change it")
+        if self.fraction is not None:
+            _real("train.prune.fraction", self.fraction, 0.0, 1.0, high_open=True)
+        if self.edges is not None:
+            _integer("train.prune.edges", self.edges, 1, 1 << 32)
+        if self.layers is not None:
+            object.__setattr__(self, "layers", tuple(self.layers))
+            for count in self.layers:
+                _integer("train.prune.layers", count, 1, 1 << 32)
+        _real("train.prune.start", self.start, 0.0, 1.0)
+        _real("train.prune.end", self.end, 0.0, 1.0)
+        if not self.start <= self.end:
+            raise ConfigError(f"train.prune.start {self.start:g} lies after train.prune.end {self.end:g}; swap them")
+
+    def targets(self, sizes: tuple[int, ...]) -> int | tuple[int, ...]:
+        """Return the edges that stay, in all or per layer, for a network whose layers have `sizes` edges.
+
+        Raises:
+            ConfigError: if more edges are to stay than there are, or `layers` has another length.
+        """
+        total = sum(sizes)
+        if self.fraction is not None:
+            return max(1, total - round(self.fraction * total))
+        if self.edges is not None:
+            if self.edges > total:
+                raise ConfigError(f"train.prune.edges is {self.edges}, but the model has {total} edges; lower it")
+            return self.edges
+        assert self.layers is not None
+        if len(self.layers) != len(sizes):
+            raise ConfigError(
+                f"train.prune.layers has {len(self.layers)} numbers, but the model has {len(sizes)} layers; give one each"
+            )
+        for index, (count, size) in enumerate(zip(self.layers, sizes, strict=True)):
+            if count > size:
+                raise ConfigError(f"train.prune.layers[{index}] is {count}, but that layer has {size} edges; lower it")
+        return self.layers
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """The two phases of training: float, then quantization-aware (QAT).
+
+    Attributes:
+        epochs: of the float phase.
+        qat_epochs: of the QAT phase.
+        batch_size: rows per step.
+        learning_rate: at the start of the float phase; a cosine takes it to nearly 0.
+        qat_learning_rate: likewise for the QAT phase.
+        weight_decay: of AdamW.
+        prune: edges to remove during the float phase, or None.
+        augment: `shift` moves each training image by up to one pixel, at random per step; None leaves rows alone.
+        seed: of initialisation, shuffling and augmentation.
+        threads: of torch; part of the configuration because the order of float sums depends on it.
+
+    Raises:
+        ConfigError: for a value out of range.
+    """
+
+    epochs: int = 30
+    qat_epochs: int = 15
+    batch_size: int = 128
+    learning_rate: float = 0.005
+    qat_learning_rate: float = 0.002
+    weight_decay: float = 1e-4
+    prune: PruneSettings | None = None
+    augment: Literal["shift"] | None = None
+    seed: int = 0
+    threads: int = 2
+
+    def __post_init__(self) -> None:
+        _integer("train.epochs", self.epochs, 0, 100_000)
+        _integer("train.qat_epochs", self.qat_epochs, 0, 100_000)
+        _integer("train.batch_size", self.batch_size, 1, 1 << 20)
+        _real("train.learning_rate", self.learning_rate, 0.0, 10.0, low_open=True)
+        _real("train.qat_learning_rate", self.qat_learning_rate, 0.0, 10.0, low_open=True)
+        _real("train.weight_decay", self.weight_decay, 0.0, 10.0)
+        if self.augment is not None:
+            _choice("train.augment", self.augment, ("shift",))
+        _integer("train.seed", self.seed, 0, 2**32 - 1)
+        _integer("train.threads", self.threads, 1, 256)
