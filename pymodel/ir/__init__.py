@@ -1,5 +1,6 @@
 """The KAN IR: one frozen, validated integer specification that every station implements bit for bit."""
 
+from pymodel.ir._arrays import load_arrays, save_arrays
 from pymodel.ir._edge_tables import MAX_TABLE_BITS, to_edge_table, to_edge_tables
 from pymodel.ir._fixed import EXACT_BOUND, FixedPoint, IntArray, Overflow, Rounding, signed_width, unsigned_width
 from pymodel.ir._intervals import Interval, NodeBounds, coder_interval
@@ -45,7 +46,9 @@ __all__ = [
     "Task",
     "check_name",
     "coder_interval",
+    "load_arrays",
     "load_ir",
+    "save_arrays",
     "save_ir",
     "signed_width",
     "to_edge_table",

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import json
-import math
-import zipfile
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import numpy.typing as npt
 
 from pymodel.errors import IRError
+from pymodel.ir._arrays import load_arrays, save_arrays
 from pymodel.ir._fixed import FixedPoint, Overflow, Rounding
 from pymodel.ir._nodes import (
     AffineCoder,
@@ -34,8 +31,6 @@ __all__ = ["SCHEMA", "load_ir", "save_ir"]
 #: Version of the file format; a loader refuses any other.
 SCHEMA = 1
 _MAX_JSON_BYTES = 64 << 20
-_MAX_ARRAY_BYTES = 1 << 30
-_EPOCH = (1980, 1, 1, 0, 0, 0)
 _Array = npt.NDArray[Any]
 _T = TypeVar("_T")
 
@@ -143,38 +138,10 @@ def save_ir(ir: KanIR, folder: Path) -> None:
         },
     }
     (folder / "ir.json").write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    with zipfile.ZipFile(folder / "ir.npz", "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, array in writer.arrays.items():
-            buffer = io.BytesIO()
-            np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
-            info = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
-            info.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(info, buffer.getvalue())
+    save_arrays(folder / "ir.npz", writer.arrays)
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
-
-
-def _read_arrays(path: Path) -> dict[str, _Array]:
-    """Read an npz of int64 and float64 arrays, believing no declared size before it is checked."""
-    arrays: dict[str, _Array] = {}
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-        if sum(info.file_size for info in members) > _MAX_ARRAY_BYTES:
-            raise IRError(f"{path.name} declares more than {_MAX_ARRAY_BYTES} bytes; it is not an IR that kan4ml wrote")
-        for info in members:
-            with archive.open(info) as stream:
-                version = np.lib.format.read_magic(stream)
-                if version != (1, 0):
-                    raise IRError(f"{path.name}: array {info.filename!r} has npy version {version}, expected (1, 0)")
-                shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
-                data = stream.read()
-            if fortran or dtype not in (np.dtype("<i8"), np.dtype("<f8")) or len(data) != math.prod(shape) * 8:
-                raise IRError(
-                    f"{path.name}: array {info.filename!r} is not a complete C-ordered int64 or float64 array"
-                )
-            arrays[info.filename.removesuffix(".npy")] = np.frombuffer(data, dtype=dtype).reshape(shape)
-    return arrays
 
 
 class _Reader:
@@ -368,17 +335,15 @@ def load_ir(folder: Path) -> KanIR:
         if json_path.stat().st_size > _MAX_JSON_BYTES:
             raise IRError(f"{json_path.name} is larger than {_MAX_JSON_BYTES} bytes; it is not an IR that kan4ml wrote")
         document = json.loads(json_path.read_text(encoding="utf-8"))
-        reader = _Reader(_read_arrays(npz_path))
+        reader = _Reader(load_arrays(npz_path))
     except FileNotFoundError as error:
         raise IRError(
             f"no KAN IR in {folder}: {Path(str(error.filename)).name} is missing; build the model first"
         ) from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, RecursionError, NotImplementedError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise IRError(
             f"the KAN IR in {folder} cannot be read ({error}); it is truncated or corrupt: build again"
         ) from None
-    except zipfile.zlib.error as error:  # type: ignore[attr-defined]
-        raise IRError(f"the KAN IR in {folder} cannot be decompressed ({error}); build the model again") from None
     f = reader.fields(document, "the document", schema=int, name=str, nodes=list, output=str, host=dict)
     if f["schema"] != SCHEMA:
         raise IRError(f"ir.json has schema {f['schema']}, this version of kan4ml reads {SCHEMA}; build the model again")

@@ -1,0 +1,156 @@
+"""The vectors that every station is driven with: real test rows, corners, random rows, and rows found for coverage.
+
+Random inputs seldom reach every code of a hidden layer, and a constant that no vector reads cannot be checked. So rows
+are added as long as a search finds some that reach new (layer, input, code) triples; what stays unreached is counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pymodel.ir import IntArray, KanIR, KanLinear
+
+__all__ = ["Coverage", "VectorSet", "corner_rows", "coverage", "make_vectors"]
+
+Run = Callable[[IntArray], Mapping[str, IntArray]]
+BoolArray = npt.NDArray[np.bool_]
+
+_SEARCH_ROWS = 4096
+_SEARCH_ROUNDS = 12
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """(input, code) pairs of the layers' coders: how many exist on alive inputs, how many the vectors reach."""
+
+    reached: int
+    total: int
+
+
+@dataclass(frozen=True)
+class VectorSet:
+    """Input integers (rows, n_in): first the test rows, then corners, random rows and coverage rows."""
+
+    X: IntArray
+    n_test: int
+    n_corner: int
+    n_random: int
+    n_coverage: int
+    coverage: Coverage
+
+
+def corner_rows(ir: KanIR) -> IntArray:
+    """Return rows (R, n_in) of extreme and regular inputs.
+
+    All minimum, all maximum, alternating both ways, zeros, and up to 256 levels of the input type, each once for all
+    inputs alike and once rotated from input to input, so that every input of the first layer takes every code.
+    """
+    t, n = ir.input.out_type, ir.input.n_out
+    even = np.arange(n) % 2 == 0
+    rows = [
+        np.full(n, t.min_int),
+        np.full(n, t.max_int),
+        np.where(even, t.min_int, t.max_int),
+        np.where(even, t.max_int, t.min_int),
+        np.full(n, min(max(0, t.min_int), t.max_int)),
+    ]
+    levels = min(1 << t.width, 256)
+    values = t.min_int + (np.arange(levels, dtype=np.int64) * ((1 << t.width) - 1)) // max(1, levels - 1)
+    rows += [np.full(n, value) for value in values]
+    rows += [values[(shift + np.arange(n)) % levels] for shift in range(levels)]
+    return np.array(rows, dtype=np.int64)
+
+
+def _codes(ir: KanIR, values: Mapping[str, IntArray]) -> list[tuple[IntArray, int, BoolArray]]:
+    """Return per layer the codes (rows, I) that its vectors give, the number of codes, and which inputs matter."""
+    result = []
+    for layer in ir.layers:
+        coder = layer.coders[0] if isinstance(layer, KanLinear) else layer.coder
+        alive = np.asarray(layer.alive.any(axis=0))
+        result.append((coder.codes(values[layer.inputs[0]]), coder.n_codes, alive))
+    return result
+
+
+def coverage(
+    ir: KanIR, values: Mapping[str, IntArray], seen: list[BoolArray] | None = None
+) -> tuple[IntArray, list[BoolArray]]:
+    """Count new (layer, input, code) triples per row, in row order, and mark them in `seen`.
+
+    Args:
+        ir: the program.
+        values: integers of every node, as the reference gives them.
+        seen: per layer (I, C) booleans from earlier calls, or None to start.
+
+    Returns:
+        The rows (indices) that reach something new, and the updated `seen`.
+    """
+    layers = _codes(ir, values)
+    if seen is None:
+        seen = [np.zeros((codes.shape[1], n), dtype=bool) for codes, n, _ in layers]
+    useful: set[int] = set()
+    for (codes, n_codes, alive), mark in zip(layers, seen, strict=True):
+        inputs = np.flatnonzero(alive)
+        keys = inputs[None, :] * n_codes + codes[:, inputs]
+        unique, first = np.unique(keys, return_index=True)
+        new = ~mark.reshape(-1)[unique]
+        useful.update((first[new] // max(1, inputs.size)).tolist())
+        mark.reshape(-1)[unique] = True
+    return np.array(sorted(useful), dtype=np.int64), seen
+
+
+def _candidates(ir: KanIR, base: IntArray, rng: np.random.Generator) -> IntArray:
+    """Rows near the extremes of hidden nodes: mixtures of two-valued rows, perturbed test rows and sparse rows."""
+    t, n, rows = ir.input.out_type, ir.input.n_out, _SEARCH_ROWS // 4
+    uniform = rng.integers(t.min_int, t.max_int + 1, (rows, n))
+    two = np.where(rng.random((rows, n)) < rng.random((rows, 1)), t.min_int, t.max_int)
+    picked = base[rng.integers(0, base.shape[0], rows)]
+    mutated = np.where(rng.random((rows, n)) < 0.3 * rng.random((rows, 1)), uniform, picked)
+    level = rng.integers(t.min_int, t.max_int + 1, (rows, 1))
+    sparse = np.where(rng.random((rows, n)) < 0.2, uniform, level)
+    return np.concatenate([uniform, two, mutated, sparse])
+
+
+def make_vectors(ir: KanIR, X_test: IntArray, n_random: int, seed: int, run: Run) -> VectorSet:
+    """Build the vector set of a model.
+
+    Args:
+        ir: the program.
+        X_test: (rows, n_in) input integers of the test part; may have 0 rows.
+        n_random: uniformly random rows over the whole input type.
+        seed: of the random rows and the search.
+        run: the reference, integers of every node for given rows.
+
+    Returns:
+        The vectors and the coverage they reach.
+    """
+    rng = np.random.default_rng(seed)
+    t, n = ir.input.out_type, ir.input.n_out
+    corners = corner_rows(ir)
+    random = rng.integers(t.min_int, t.max_int + 1, (n_random, n))
+    X = np.concatenate([X_test.reshape(-1, n), corners, random])
+    _, seen = coverage(ir, run(X))
+    extra: list[IntArray] = []
+    base = X[: max(1, X_test.shape[0])]
+    for _ in range(_SEARCH_ROUNDS):
+        rows = _candidates(ir, base, rng)
+        useful, seen = coverage(ir, run(rows), seen)
+        if not useful.size:
+            break
+        extra.append(rows[useful])
+        base = rows[useful]
+    found = np.concatenate(extra) if extra else X[:0]
+    alive = [layer.alive.any(axis=0) for layer in ir.layers]
+    reached = sum(int(mark[a].sum()) for mark, a in zip(seen, alive, strict=True))
+    total = sum(int(a.sum()) * mark.shape[1] for mark, a in zip(seen, alive, strict=True))
+    return VectorSet(
+        X=np.concatenate([X, found]).astype(np.int64),
+        n_test=X_test.shape[0],
+        n_corner=corners.shape[0],
+        n_random=n_random,
+        n_coverage=found.shape[0],
+        coverage=Coverage(reached, total),
+    )
