@@ -1,0 +1,196 @@
+"""Frozen models as files: int64 tensors and a JSON description in one safetensors file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pymodel.errors import IRError, ModelError
+from pymodel.ir import (
+    AffineCoder,
+    BaseBranch,
+    BasisKind,
+    BasisRom,
+    EdgeTable,
+    IntArray,
+    KanLinear,
+    NodeKind,
+    Rescale,
+    SplineBranch,
+)
+from pymodel.layers._frozen import CoderFacts, FrozenKAN, FrozenKANLinear
+from pymodel.layers._safetensors import (
+    Fields,
+    check_fields,
+    enum_from,
+    fixed_from,
+    host_from,
+    host_to_json,
+    numbers_from,
+    read_file,
+    write_file,
+)
+
+__all__ = ["load_frozen", "save_frozen"]
+
+_KIND = "frozen_kan"
+_SCHEMA = 1
+_NUMBER = (int, float)
+
+
+def _coder_to_json(facts: CoderFacts) -> Fields:
+    return {"shift": facts.shift, "n_codes": facts.n_codes, "low": facts.low, "step": facts.step}
+
+
+def _layer_to_json(layer: FrozenKANLinear) -> Fields:
+    common: Fields = {
+        "form": layer.form.name.lower(),
+        "in_type": layer.in_type.to_json(),
+        "out_type": layer.out_type.to_json(),
+        "value_lsb": layer.value_lsb,
+        "value_offset": layer.value_offset,
+        "shift": layer.shift,
+        "coder": _coder_to_json(layer.coder),
+    }
+    if layer.form is NodeKind.EDGE_TABLE:
+        return common
+    base = None
+    if layer.base_coder is not None:
+        base = {
+            "coder": _coder_to_json(layer.base_coder),
+            "activation": layer.activation,
+            "lsb": layer.base_lsb,
+        }
+    basis = {
+        "kind": BasisKind.BSPLINE.name.lower(),
+        "order": layer.order,
+        "knots": list(layer.knots),
+        "lsb": layer.basis_lsb,
+    }
+    return common | {"basis": basis, "base": base}
+
+
+def save_frozen(model: FrozenKAN, path: Path) -> None:
+    """Write `model` to the safetensors file `path`; the same model gives the same bytes."""
+    document = {
+        "kind": _KIND,
+        "schema": _SCHEMA,
+        "name": model.name,
+        "host": host_to_json(model.host),
+        "layers": [_layer_to_json(layer) for _, layer in model.named_layers()],
+    }
+    tensors = {f"layers.{i}.{n}": t for i, layer in enumerate(model.layers) for n, t in layer.named_buffers()}
+    write_file(path, document, tensors)
+
+
+class _Tensors:
+    """Hands out one layer's tensors, and knows which were never asked for."""
+
+    def __init__(self, tensors: dict[str, Tensor]) -> None:
+        self._left = tensors
+
+    def take(self, name: str) -> IntArray:
+        tensor = self._left.pop(name, None)
+        if tensor is None:
+            raise ModelError(f"the tensor {name!r} is missing; the file is corrupt: build the model again")
+        if tensor.dtype is not torch.int64:
+            raise ModelError(f"the tensor {name!r} must be int64, not {tensor.dtype}; build the model again")
+        return np.asarray(tensor.numpy(), dtype=np.int64)
+
+    def check_empty(self) -> None:
+        if self._left:
+            raise ModelError(f"the file holds the unknown tensor {min(self._left)!r}; build the model again")
+
+
+def _coder_from(value: object, where: str, tensors: _Tensors, prefix: str) -> AffineCoder:
+    f = check_fields(value, where, shift=int, n_codes=int, low=_NUMBER, step=_NUMBER)
+    low, step = numbers_from([f["low"], f["step"]], where)
+    return AffineCoder(
+        tensors.take(f"{prefix}_mult"), tensors.take(f"{prefix}_offset"), f["shift"], f["n_codes"], low, step
+    )
+
+
+def _layer_from(value: object, index: int, tensors: _Tensors) -> FrozenKANLinear:
+    where, prefix = f"layers[{index}]", f"layers.{index}."
+    name = f"layers_{index}"
+    form = str(value.get("form")) if isinstance(value, dict) else ""
+    kind = enum_from(NodeKind, form.upper(), f"{where}.form") if form else NodeKind.QUANTIZE
+    extra: dict[str, type | tuple[type, ...]] = {}
+    if kind is NodeKind.KAN_LINEAR:
+        extra = {"basis": dict, "base": (dict, type(None))}
+    elif kind is not NodeKind.EDGE_TABLE:
+        raise ModelError(f"{where} is not a layer that can be frozen; build the model again")
+    f = check_fields(
+        value,
+        where,
+        form=str,
+        in_type=dict,
+        out_type=dict,
+        value_lsb=_NUMBER,
+        value_offset=_NUMBER,
+        shift=int,
+        coder=dict,
+        **extra,
+    )
+    value_lsb, value_offset = numbers_from([f["value_lsb"], f["value_offset"]], where)
+    in_type = fixed_from(f["in_type"], f"{where}.in_type")
+    coder = _coder_from(f["coder"], f"{where}.coder", tensors, f"{prefix}coder")
+    common: dict[str, Any] = {
+        "name": name,
+        "inputs": ("source",),
+        "out_type": fixed_from(f["out_type"], f"{where}.out_type"),
+        "value_lsb": value_lsb,
+        "value_offset": value_offset,
+    }
+    bias = tensors.take(f"{prefix}bias")
+    if kind is NodeKind.EDGE_TABLE:
+        tables = tensors.take(f"{prefix}tables")
+        return FrozenKANLinear(EdgeTable(**common, coder=coder, tables=tables, bias=bias, shift=f["shift"]), in_type)
+    b = check_fields(f["basis"], f"{where}.basis", kind=str, order=int, knots=list, lsb=_NUMBER)
+    weights = tensors.take(f"{prefix}spline_weights")
+    rom = BasisRom(
+        kind=enum_from(BasisKind, b["kind"].upper(), f"{where}.basis.kind"),
+        values=tensors.take(f"{prefix}basis_values"),
+        start=tensors.take(f"{prefix}basis_start"),
+        n_basis=weights.shape[-1] if weights.ndim else 0,
+        lsb=numbers_from([b["lsb"]], where)[0],
+        order=b["order"],
+        knots=np.array(numbers_from(b["knots"], f"{where}.basis.knots")),
+    )
+    base = None
+    if f["base"] is not None:
+        e = check_fields(f["base"], f"{where}.base", coder=dict, activation=str, lsb=_NUMBER)
+        base = BaseBranch(
+            coder=_coder_from(e["coder"], f"{where}.base.coder", tensors, f"{prefix}base_coder"),
+            activation=e["activation"],
+            table=tensors.take(f"{prefix}base_table"),
+            lsb=numbers_from([e["lsb"]], where)[0],
+            weights=tensors.take(f"{prefix}base_weights"),
+        )
+    rescale = Rescale(tensors.take(f"{prefix}spline_mult"), tensors.take(f"{prefix}base_mult"), bias, f["shift"])
+    spline = SplineBranch(coder, rom, weights)
+    return FrozenKANLinear(KanLinear(**common, spline=spline, base=base, rescale=rescale), in_type)
+
+
+def load_frozen(path: Path) -> FrozenKAN:
+    """Read and validate what :func:`save_frozen` wrote.
+
+    Raises:
+        ModelError: if the file is missing, truncated or too large, lacks a tensor or a field, has unknown ones, or
+            describes a model that breaks the contract.
+    """
+    document, tensors = read_file(path, _KIND)
+    f = check_fields(document, path.name, kind=str, schema=int, name=str, host=dict, layers=list)
+    if f["schema"] != _SCHEMA:
+        raise ModelError(f"{path.name} has schema {f['schema']}, this version of kan4ml reads {_SCHEMA}; build again")
+    store = _Tensors(tensors)
+    try:
+        layers = [_layer_from(value, index, store) for index, value in enumerate(f["layers"])]
+        store.check_empty()
+        return FrozenKAN(f["name"], host_from(f["host"]), layers)
+    except IRError as error:
+        raise ModelError(f"{path.name}: {error}") from None
