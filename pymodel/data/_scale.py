@@ -1,0 +1,58 @@
+"""How the host maps raw features into the range that the model's grid covers, and targets to mean 0, deviation 1."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pymodel.data._dataset import Rows
+
+__all__ = ["SIGMAS", "minmax_map", "standard_map", "target_map"]
+
+_Floats = npt.NDArray[np.float64]
+#: `standard` maps mean +- this many standard deviations onto the range; what lies beyond saturates.
+SIGMAS = 3.0
+#: A column that varies less than this, relative to its size, is constant but for rounding.
+_CONSTANT = 1e-12
+
+
+def standard_map(x: Rows, low: float, high: float) -> tuple[_Floats, _Floats]:
+    """Return (offset, scale), each (features,), with `(mean + 3*std - offset)*scale = high`, `(mean - 3*std …) = low`.
+
+    A constant column gets scale 0: the model sees 0 whatever comes.
+    """
+    values = x.astype(np.float64)
+    mean, std = values.mean(axis=0), values.std(axis=0)
+    return _affine(mean - SIGMAS * std, mean + SIGMAS * std, low, high)
+
+
+def minmax_map(x: Rows, low: float, high: float, *, image: bool) -> tuple[_Floats, _Floats]:
+    """Return (offset, scale), each (features,), that map the smallest value to `low` and the largest to `high`.
+
+    Pixels share one mapping, from 0 (or the smallest value, if negative) to the largest value of any pixel; the
+    columns of a table each have their own.
+    """
+    smallest, largest = x.min(axis=0).astype(np.float64), x.max(axis=0).astype(np.float64)
+    if image:
+        smallest = np.full_like(smallest, min(0.0, smallest.min()))
+        largest = np.full_like(largest, largest.max())
+    return _affine(smallest, largest, low, high)
+
+
+def _affine(bottom: _Floats, top: _Floats, low: float, high: float) -> tuple[_Floats, _Floats]:
+    """Map `bottom … top` onto `low … high`: `(raw - offset)*scale`."""
+    span = top - bottom
+    constant = ~(span > _CONSTANT * np.maximum(np.abs(top), np.abs(bottom)))
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        scale = (high - low) / span
+        offset = bottom - low * span / (high - low)
+    constant |= ~(np.isfinite(scale) & np.isfinite(offset))
+    return np.where(constant, bottom, offset), np.where(constant, 0.0, scale)
+
+
+def target_map(y: npt.NDArray[Any]) -> tuple[float, float]:
+    """Return (mean, standard deviation) of the targets; the deviation is 0 if they are constant."""
+    mean, std = float(y.mean()), float(y.std())
+    return mean, std if std > _CONSTANT * abs(mean) else 0.0
