@@ -1,0 +1,261 @@
+"""The stages of a build, in order; each reads what the one before it wrote to disk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+
+from hwgen.build._metrics import metric_values, test_details
+from hwgen.build._swap import check_target, keep_failed, staged
+from hwgen.config import Config, dump_config
+from hwgen.report import REPORT_SCHEMA, border_entry, layer_entries, renew_html, save_report, tool_versions
+from hwgen.synth import SynthEstimate, estimate
+from hwgen.tables import TablesDesign, generate
+from pymodel.data import Dataset, load
+from pymodel.errors import ConfigError, MismatchError
+from pymodel.ir import IntArray, KanIR, load_ir, save_ir, to_edge_tables
+from pymodel.layers import FrozenKAN, load_frozen, save_frozen
+from pymodel.lower import lower
+from pymodel.reference import Reference
+from pymodel.train import TrainResult, save_float, train
+from sim.cosim import CosimResult
+from sim.equivalence import Border
+from sim.vectors import VectorSet, make_vectors
+from sim.verify import csim_border, layers_alone_border, rtl_border, save_vectors, torch_border
+
+__all__ = ["BuildResult", "build"]
+
+#: Seed of the random vectors, bubbles and stalls; the configuration's seeds are for data and training.
+_VECTOR_SEED = 0
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """A finished build: the folder that was swapped in, and its report."""
+
+    folder: Path
+    report: dict[str, Any]
+
+
+@dataclass
+class _Clock:
+    """Seconds per stage, with a line on the console as each one ends."""
+
+    console: Console
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, key: str, title: str) -> Iterator[None]:
+        start = time.perf_counter()
+        with self.console.status(title):
+            yield
+        self.done(key, title, time.perf_counter() - start)
+
+    def done(self, key: str, title: str, seconds: float) -> None:
+        self.seconds[key] = self.seconds.get(key, 0.0) + seconds
+        self.console.print(f"[green]✓[/green] {title} [dim]{seconds:.1f} s[/dim]")
+
+
+def build(config: Config, target: Path, *, console: Console | None = None) -> BuildResult:
+    """Train, quantize, lower, convert, simulate, estimate and verify, then swap the result in as `target`.
+
+    Args:
+        config: the resolved configuration.
+        target: the output folder; an earlier build there stays whole until the new one is complete.
+        console: where progress goes; None is silent.
+
+    Raises:
+        MismatchError: if two stations differ; the build is kept beside `target` for inspection, `target` is untouched.
+        Kan4mlError: for user errors; nothing is written.
+    """
+    check_target(target)
+    clock = _Clock(console or Console(quiet=True))
+    start = time.perf_counter()
+    dataset = load(config.data, config.model.range)
+    _check_widths(config, dataset)
+    with staged(target) as work:
+        report, borders = _stages(config, dataset, work, clock)
+        report["seconds"]["total"] = time.perf_counter() - start
+        save_report(report, work / "report.json")
+        renew_html(report, work)
+        failed = next((border for border in borders if not border.equal), None)
+        if failed is not None:
+            kept = keep_failed(work, target)
+            raise MismatchError(f"{failed.name}: {failed.mismatches} vectors differ, first {failed.first}; see {kept}")
+    return BuildResult(target, report)
+
+
+def _check_widths(config: Config, dataset: Dataset) -> None:
+    n_features, n_outputs = len(dataset.host.features), max(1, len(dataset.host.classes))
+    widths = config.model.widths
+    if (widths[0], widths[-1]) != (n_features, n_outputs):
+        raise ConfigError(
+            f"model.widths must start with {n_features} (features) and end with {n_outputs} (outputs) for this data, "
+            f"not {list(widths)}; change model.widths"
+        )
+
+
+def _stages(config: Config, dataset: Dataset, work: Path, clock: _Clock) -> tuple[dict[str, Any], list[Border]]:
+    (work / "config.yaml").write_text(dump_config(config), encoding="utf-8")
+    result = train(dataset, config.model, config.quantize, config.train, console=clock.console)
+    clock.done("train", "trained (float)", result.seconds["train"])
+    clock.done("quantize", "trained (quantized) and frozen", result.seconds["quantize"])
+    frozen, ir = _write_model(result, work)
+    with clock.stage("reference", "numba reference and test vectors"):
+        reference = Reference(ir)
+        X_test = ir.input.out_type.quantize(dataset.host.prepare(dataset.x_test))
+        vectors = make_vectors(ir, X_test, config.hardware.vectors, _VECTOR_SEED, reference.run)
+        expected = reference.run(vectors.X)
+        y_test = np.asarray(dataset.y_test, dtype=np.float64 if not dataset.host.classes else np.int64)
+        save_vectors(work / "vectors.npz", vectors, y_test)
+    with clock.stage("torch", "torch compared with the reference"):
+        borders = [torch_border(ir, frozen, vectors.X, expected), layers_alone_border(ir, frozen, _VECTOR_SEED)]
+    hardware = _Hardware(config, frozen, ir, vectors, expected, work, clock)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        synth = hardware.generate_rtl(pool)
+        csim, Y_csim = hardware.csim()
+        borders.append(csim)
+        cosims = hardware.cosim()
+        borders += [border for border, _ in cosims.values()]
+        estimates = hardware.finish_synth(synth)
+    n = vectors.n_test
+    Y = {"reference": expected[ir.output][:n], "csim": Y_csim[:n]}
+    for _, cosim in cosims.values():
+        Y["rtl"] = cosim.outputs[:n]
+    report = {
+        "schema": REPORT_SCHEMA,
+        "name": ir.name,
+        "config": config.model_dump(mode="json"),
+        "dataset": {
+            "name": dataset.name,
+            "n_train": len(dataset.y_train),
+            "n_test": len(dataset.y_test),
+            "classes": list(dataset.host.classes),
+            "target": dataset.host.target,
+        },
+        **metric_values(ir, y_test, result, Y, rtl=bool(config.hardware.rtl)),
+        "equivalence": _equivalence(borders),
+        "vectors": {
+            "total": vectors.X.shape[0],
+            "test": n,
+            "corner": vectors.n_corner,
+            "random": vectors.n_random,
+            "coverage": vectors.n_coverage,
+            "codes_reached": vectors.coverage.reached,
+            "codes_total": vectors.coverage.total,
+        },
+        "model": {"edges": ir.n_edges, "edges_total": sum(layer.n_in * layer.n_out for layer in ir.layers)},
+        "layers": layer_entries(ir),
+        "hardware": {
+            name: _hardware_entry(cosims[name][1], hardware.designs[name], estimates.get(name)) for name in cosims
+        },
+        "seconds": clock.seconds,
+        "versions": tool_versions(),
+        "history": result.history,
+        **test_details(ir, y_test, Y["reference"]),
+    }
+    return report, borders
+
+
+def _write_model(result: TrainResult, work: Path) -> tuple[FrozenKAN, KanIR]:
+    """Write the weights and the IR, and read them back: what is checked is what is on disk."""
+    (work / "model").mkdir()
+    save_float(result.float_model, work / "model" / "float.safetensors")
+    save_frozen(result.frozen, work / "model" / "quantized.safetensors")
+    save_ir(lower(result.frozen), work / "ir")
+    return load_frozen(work / "model" / "quantized.safetensors"), load_ir(work / "ir")
+
+
+@dataclass
+class _Hardware:
+    """The hardware stages: conversion and csim, RTL and co-simulation, and Yosys beside them."""
+
+    config: Config
+    frozen: FrozenKAN
+    ir: KanIR
+    vectors: VectorSet
+    expected: dict[str, IntArray]
+    work: Path
+    clock: _Clock
+    designs: dict[str, TablesDesign] = field(default_factory=dict)
+
+    def generate_rtl(self, pool: ThreadPoolExecutor) -> dict[str, Future[SynthEstimate]]:
+        """Write the RTL of every engine and start its synthesis, which runs beside everything that follows."""
+        futures = {}
+        settings = self.config.hardware
+        for engine in settings.rtl:
+            folder = self.work / "rtl" / engine
+            with self.clock.stage("rtl", f"RTL ({engine})"):
+                folder.mkdir(parents=True)
+                self.designs[engine] = generate(
+                    to_edge_tables(self.ir), folder, part=settings.part, clock_ns=settings.clock_ns
+                )
+            if settings.synth:
+                futures[engine] = pool.submit(estimate, folder, part=settings.part)
+        return futures
+
+    def csim(self) -> tuple[Border, IntArray]:
+        """Convert with hls4ml, compile, run and compare."""
+        from hwgen.plugin import convert
+
+        settings, project = self.config.hardware, self.work / "hls"
+        with self.clock.stage("convert", "hls4ml conversion"):
+            convert(
+                self.frozen,
+                project,
+                part=settings.part,
+                clock_ns=settings.clock_ns,
+                strategy=settings.strategy,
+                reuse_factor=settings.reuse_factor,
+                io=settings.io,
+            )
+        with self.clock.stage("csim", "csim compiled, run and compared"):
+            return csim_border(self.ir, project, self.vectors.X, self.expected)
+
+    def cosim(self) -> dict[str, tuple[Border, CosimResult]]:
+        """Co-simulate every engine and compare."""
+        results = {}
+        for engine in self.config.hardware.rtl:
+            with self.clock.stage("cosim", f"RTL ({engine}) co-simulated and compared"):
+                folder = self.work / "rtl" / engine
+                results[engine] = rtl_border(folder, self.vectors.X, self.expected, _VECTOR_SEED)
+        return results
+
+    def finish_synth(self, futures: dict[str, Future[SynthEstimate]]) -> dict[str, SynthEstimate]:
+        """Wait for the estimates."""
+        done = {}
+        for engine, future in futures.items():
+            with self.console_status(engine):
+                done[engine] = future.result()
+            self.clock.done("synth", f"Yosys estimate ({engine}), beside the above", done[engine].seconds)
+        return done
+
+    def console_status(self, engine: str) -> Any:
+        """Return the spinner shown while Yosys is still running."""
+        return self.clock.console.status(f"Yosys estimate ({engine})")
+
+
+def _equivalence(borders: list[Border]) -> dict[str, Any]:
+    entries: dict[str, Any] = {}
+    for border in borders:
+        name, _, engine = border.name.partition(".")
+        if engine:
+            entries.setdefault(name, {})[engine] = border_entry(border)
+        else:
+            entries[name] = border_entry(border)
+    return entries
+
+
+def _hardware_entry(cosim: CosimResult, design: TablesDesign, synth: SynthEstimate | None) -> dict[str, Any]:
+    keys = ("lut", "lut_paired", "ff", "dsp", "bram", "carry", "basis_lut_fraction")
+    counts: dict[str, Any] = {key: None if synth is None else getattr(synth, key) for key in keys}
+    return {"latency_cycles": cosim.latency, "ii": cosim.ii, **counts, "top": design.top}

