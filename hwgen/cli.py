@@ -95,7 +95,7 @@ def verify(
     quiet: _Quiet = False,
 ) -> None:
     """Re-run every equivalence check of a build from its files as they are now."""
-    from hwgen.build import recover
+    from hwgen._output import recover
     from hwgen.report import border_entry, print_borders
     from sim.verify import verify as run
 
@@ -137,7 +137,7 @@ def report(
     quiet: _Quiet = False,
 ) -> None:
     """Show the report of a build again and renew its report.html."""
-    from hwgen.build import recover
+    from hwgen._output import recover
     from hwgen.report import load_report, print_summary, renew_html
 
     recover(folder)

@@ -6,7 +6,7 @@ import csv
 import io
 from pathlib import Path
 
-from hwgen.build import recover
+from hwgen._output import recover
 from pymodel.data import read_table
 from pymodel.ir import Task, load_ir
 from pymodel.reference import Reference

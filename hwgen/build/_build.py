@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from pymodel.train import TrainResult, save_float, train
 from rich.console import Console
+from sim.cosim import CosimResult
 
+from hwgen._output import check_target, keep_failed, staged
 from hwgen.build._metrics import metric_values, test_details
-from hwgen.build._swap import check_target, keep_failed, staged
 from hwgen.config import Config, dump_config
 from hwgen.report import REPORT_SCHEMA, border_entry, layer_entries, renew_html, save_report, tool_versions
 from hwgen.synth import SynthEstimate, estimate
@@ -26,8 +27,6 @@ from pymodel.ir import IntArray, KanIR, load_ir, save_ir, to_edge_tables
 from pymodel.layers import FrozenKAN, load_frozen, save_frozen
 from pymodel.lower import lower
 from pymodel.reference import Reference
-from pymodel.train import TrainResult, save_float, train
-from sim.cosim import CosimResult
 from sim.equivalence import Border
 from sim.vectors import VectorSet, make_vectors
 from sim.verify import csim_border, layers_alone_border, rtl_border, save_vectors, torch_border

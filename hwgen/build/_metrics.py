@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pymodel.train import TrainResult
 
 from pymodel.ir import IntArray, KanIR, Task
-from pymodel.train import TrainResult
 
 __all__ = ["metric_values", "test_details"]
 

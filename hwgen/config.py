@@ -1,0 +1,290 @@
+"""The one YAML file of a build (docs/design.md, section 4): read, validated, resolved, written back.
+
+Pydantic stands at this edge only: it checks keys and types against the frozen dataclasses of :mod:`pymodel.settings`,
+which then check ranges and combinations themselves. Every error is one sentence that names the dotted key.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+
+from hwgen._yaml import parse_yaml
+from pymodel.errors import ConfigError
+from pymodel.ir import MAX_TABLE_BITS
+from pymodel.settings import DataSettings, ModelSettings, PruneSettings, QuantizeSettings, TrainSettings
+from pymodel.suggest import suggest
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+__all__ = ["Config", "HardwareSettings", "dump_config", "load_config", "make_config"]
+
+_MAX_BYTES = 1 << 20
+_PATH_KEYS: Final = ("path", "labels", "test_path", "test_labels")
+_PART = re.compile(r"[A-Za-z][A-Za-z0-9._-]{1,63}")
+_ENGINES: Final = ("tables", "openhls", "vitis", "bambu")
+
+
+@dataclass(frozen=True)
+class HardwareSettings:
+    """How the model becomes hardware, and how much of it is checked.
+
+    Attributes:
+        backend: the hls4ml backend; only `VitisKAN`.
+        part: FPGA part number, for the HLS project, `vivado.tcl` and the estimate.
+        clock_ns: target clock period.
+        io: `io_parallel` (all features at once); `io_stream` is not available yet.
+        strategy: of the HLS layers: `latency` (basis unit and MAC array) or `edge_table`.
+        reuse_factor: multiplications per multiplier; only 1 for now.
+        rtl: engines that make Verilog; `tables`, or none.
+        synth: whether to estimate the RTL with Yosys.
+        vectors: random input vectors of the equivalence checks, beside the test rows and the corners.
+        rtl_vectors: at most so many vectors in RTL simulation; None simulates all.
+        threads: of the C++ simulation and the checks, which do not depend on it; None takes all CPUs.
+
+    Raises:
+        ConfigError: for a value out of range or a feature that is not available.
+    """
+
+    backend: str = "VitisKAN"
+    part: str = "xcvu9p-flga2104-2L-e"
+    clock_ns: float = 5.0
+    io: str = "io_parallel"
+    strategy: str = "latency"
+    reuse_factor: int = 1
+    rtl: tuple[str, ...] = ("tables",)
+    synth: bool = True
+    vectors: int = 10_000
+    rtl_vectors: int | None = None
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.backend != "VitisKAN":
+            raise ConfigError(f"hardware.backend must be VitisKAN, not {self.backend!r}; change it")
+        if not _PART.fullmatch(self.part):
+            raise ConfigError(
+                f"hardware.part must be a part number such as xcvu9p-flga2104-2L-e, not {self.part!r}; change it"
+            )
+        if not 0.1 <= self.clock_ns <= 1000:
+            raise ConfigError(f"hardware.clock_ns must be 0.1 to 1000 nanoseconds, not {self.clock_ns:g}; change it")
+        if self.io == "io_stream":
+            raise ConfigError("hardware.io 'io_stream' is not available yet; use io_parallel")
+        if self.io != "io_parallel":
+            raise ConfigError(f"hardware.io must be io_parallel, not {self.io!r}; change it")
+        if self.strategy == "resource":
+            raise ConfigError("hardware.strategy 'resource' is not available yet; use latency or edge_table")
+        if self.strategy not in ("latency", "edge_table"):
+            raise ConfigError(f"hardware.strategy must be latency or edge_table, not {self.strategy!r}; change it")
+        if self.reuse_factor != 1:
+            raise ConfigError(f"hardware.reuse_factor {self.reuse_factor} is not available yet; use 1")
+        for engine in self.rtl:
+            if engine in _ENGINES[1:]:
+                raise ConfigError(f"hardware.rtl engine {engine!r} is not available yet; use [tables] or []")
+            if engine not in _ENGINES:
+                raise ConfigError(f"hardware.rtl has the unknown engine {engine!r}; {suggest(engine, _ENGINES)}")
+        if len(set(self.rtl)) != len(self.rtl):
+            raise ConfigError(f"hardware.rtl names an engine twice in {list(self.rtl)}; name it once")
+        if not 0 <= self.vectors <= 10_000_000:
+            raise ConfigError(f"hardware.vectors must be 0 to 10000000, not {self.vectors}; change it")
+        if self.rtl_vectors is not None and not 1 <= self.rtl_vectors <= 10_000_000:
+            raise ConfigError(f"hardware.rtl_vectors must be null or 1 to 10000000, not {self.rtl_vectors}; change it")
+        if self.threads is not None and not 1 <= self.threads <= 1024:
+            raise ConfigError(f"hardware.threads must be null or 1 to 1024, not {self.threads}; change it")
+
+
+@with_config(ConfigDict(extra="forbid", strict=True))
+@dataclass(frozen=True)
+class Config:
+    """A whole configuration, every default filled in and every path absolute.
+
+    Raises:
+        ConfigError: if the sections do not combine.
+    """
+
+    data: DataSettings
+    model: ModelSettings
+    quantize: QuantizeSettings = field(default_factory=QuantizeSettings)
+    train: TrainSettings = field(default_factory=TrainSettings)
+    hardware: HardwareSettings = field(default_factory=HardwareSettings)
+
+    def __post_init__(self) -> None:
+        widths = self.model.widths
+        bits = max(self.quantize.activation_bits(layer) for layer in range(len(widths) - 1))
+        if bits > MAX_TABLE_BITS and (self.hardware.rtl or self.hardware.strategy == "edge_table"):
+            raise ConfigError(
+                f"tables hold codes of at most {MAX_TABLE_BITS} bits, but quantize asks for {bits} bits of activations; "
+                "lower them, or set hardware.rtl to [] and hardware.strategy to latency"
+            )
+        if self.data.task == "regression" and widths[-1] != 1:
+            raise ConfigError(f"model.widths must end in 1 for a regression, not in {widths[-1]}; change it")
+        if self.train.prune is not None:
+            self.train.prune.targets(tuple(n * m for n, m in itertools.pairwise(widths)))
+
+
+_SECTIONS: Final[dict[str, type[DataclassInstance]]] = {
+    "data": DataSettings,
+    "model": ModelSettings,
+    "quantize": QuantizeSettings,
+    "train": TrainSettings,
+    "train.prune": PruneSettings,
+    "hardware": HardwareSettings,
+}
+_ADAPTER: Final = TypeAdapter(Config)
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Read the configuration file `path` and apply `overrides`.
+
+    Args:
+        path: the YAML file; relative data paths in it start at its folder.
+        overrides: `section.key=value` each, the value in YAML; relative data paths in these start at the working
+            directory, where they were typed.
+
+    Raises:
+        ConfigError: if the file cannot be read or anything in it is not valid.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise ConfigError(f"the configuration file {path} does not exist; check its name") from None
+    except IsADirectoryError:
+        raise ConfigError(f"a configuration file was expected at {path}, which is a folder; name the file") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"the configuration file {path} cannot be read ({reason}); check it") from None
+    if len(content) > _MAX_BYTES:
+        raise ConfigError(f"the configuration file {path} has more than {_MAX_BYTES >> 20} MiB; is it the right file?")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ConfigError(f"the configuration file {path} is not UTF-8 text; save it as UTF-8") from None
+    return make_config(parse_yaml(text, str(path)), path.parent, overrides)
+
+
+def make_config(document: object, folder: Path, overrides: Sequence[str] = ()) -> Config:
+    """Turn a parsed `document` into a configuration; see :func:`load_config`.
+
+    Raises:
+        ConfigError: if anything in it is not valid.
+    """
+    if document is None:
+        document = {}
+    if not isinstance(document, dict):
+        raise ConfigError(f"a configuration must be sections such as 'data:', not {_show(document)}; see the examples")
+    tree: dict[str, Any] = _plain(document)
+    _anchor(tree, folder)
+    for override in overrides:
+        _override(tree, override)
+    train = tree.get("train")
+    if isinstance(train, dict) and isinstance(train.get("prune"), int | float) and not isinstance(train["prune"], bool):
+        train["prune"] = {"fraction": train["prune"]}
+    for name in ("quantize", "train", "hardware"):
+        if name in tree and tree[name] is None:  # a section whose lines are all commented out
+            del tree[name]
+    try:
+        return _ADAPTER.validate_json(json.dumps(tree))
+    except ValidationError as error:
+        raise ConfigError(_sentence(error.errors(include_url=False)[0])) from None
+
+
+def dump_config(config: Config, folder: Path | None = None) -> str:
+    """Return `config` as YAML with every default spelled out; :func:`load_config` reads the same configuration back.
+
+    Args:
+        config: the configuration.
+        folder: where the file will stand: data paths are written relative to it; None writes them absolute.
+    """
+    document = dataclasses.asdict(config)
+    for key in _PATH_KEYS:
+        path = document["data"][key]
+        if path is not None:
+            document["data"][key] = str(path if folder is None else os.path.relpath(path, os.path.realpath(folder)))
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, default_flow_style=False, allow_unicode=True, width=120)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Safe YAML with short lists on one line."""
+
+
+_Dumper.add_representer(
+    tuple, lambda dumper, value: dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=True)
+)
+
+
+def _plain(document: object) -> Any:
+    """Return a copy of `document` in JSON's types only: in these, pydantic is strict and yet takes lists and paths."""
+    try:
+        return json.loads(json.dumps(document, default=str))
+    except TypeError:  # a date or the like as a key
+        raise ConfigError("the configuration's keys must be plain words; see the examples") from None
+
+
+def _anchor(document: Mapping[str, Any], folder: Path) -> None:
+    """Make the data paths in `document` absolute, relative ones starting at `folder`."""
+    data = document.get("data")
+    if isinstance(data, dict):
+        for key in _PATH_KEYS:
+            if isinstance(data.get(key), str):
+                data[key] = os.path.realpath(folder / data[key])
+
+
+def _override(document: dict[str, Any], override: str) -> None:
+    """Set one `section.key=value` in `document`."""
+    dotted, equals, text = override.partition("=")
+    keys = [key.strip() for key in dotted.split(".")]
+    if not equals or not all(keys) or len(keys) < 2:
+        raise ConfigError(f"an override must look like train.epochs=10, not {override!r}; change it")
+    value = _plain(parse_yaml(text, f"the override {override!r}"))
+    if keys[0] == "data" and keys[-1] in _PATH_KEYS and isinstance(value, str):
+        value = os.path.realpath(value)
+    section = document
+    for key in keys[:-1]:
+        if not isinstance(section.get(key), dict):
+            section[key] = {}
+        section = section[key]
+    section[keys[-1]] = value
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    """Turn one of pydantic's errors into a sentence: key, what is expected, what came, the remedy."""
+    location: list[int | str] = list(error["loc"])
+    key, kind = _dotted(location), str(error["type"])
+    if kind in ("unexpected_keyword_argument", "extra_forbidden"):
+        return f"the configuration has the unknown key {key!r}; {suggest(str(location[-1]), _keys(location[:-1]))}"
+    if kind.startswith("missing"):
+        return f"the configuration lacks the key {key!r}; add it"
+    if kind in ("dataclass_type", "dataclass_exact_type"):
+        return f"{key} must be a section of keys and values, not {_show(error['input'])}; see the examples"
+    expected = (
+        str(error["msg"]).removeprefix("Input should be ").replace("a valid ", "a ").replace("a integer", "an integer")
+    )
+    return f"{key} must be {expected}, not {_show(error['input'])}; change it"
+
+
+def _dotted(location: Iterable[int | str]) -> str:
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text or "the configuration"
+
+
+def _keys(location: Sequence[int | str]) -> list[str]:
+    """Return the keys that are known in the section at `location`."""
+    return [item.name for item in dataclasses.fields(_SECTIONS.get(_dotted(location), Config))]
+
+
+def _show(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
