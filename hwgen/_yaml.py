@@ -24,11 +24,13 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        seen = set()
+        seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key.value, str):
+                raise yaml.MarkedYAMLError(problem="a key must be a plain word", problem_mark=key.start_mark)
             if key.value in seen:
                 raise yaml.MarkedYAMLError(problem=f"the key {key.value!r} is there twice", problem_mark=key.start_mark)
-            seen.add(key.value if isinstance(key.value, str) else id(key))
+            seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 
@@ -46,9 +48,12 @@ def parse_yaml(text: str, where: str) -> object:
     Raises:
         ConfigError: with the line, if the text is no YAML, holds an alias or a key twice, or is nested too deeply.
     """
-    loader = _Loader(text)
     try:
-        return loader.get_single_data()
+        loader = _Loader(text)
+        try:
+            return loader.get_single_data()
+        finally:
+            loader.dispose()
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         problem = " ".join((error.problem or error.context or "not valid YAML").split())
@@ -57,5 +62,3 @@ def parse_yaml(text: str, where: str) -> object:
         raise ConfigError(f"{where} is not valid YAML ({' '.join(str(error).split())}); correct it") from None
     except RecursionError:
         raise ConfigError(f"{where} is nested too deeply for a configuration; is it the right file?") from None
-    finally:
-        loader.dispose()

@@ -33,6 +33,14 @@ __all__ = ["Config", "HardwareSettings", "dump_config", "load_config", "make_con
 _MAX_BYTES = 1 << 20
 _PATH_KEYS: Final = ("path", "labels", "test_path", "test_labels")
 _PART = re.compile(r"[A-Za-z][A-Za-z0-9._-]{1,63}")
+#: Pydantic's words for types, where YAML and plain English have others.
+_PLAIN: Final = {
+    "a array": "a list",
+    "a string": "text",
+    "a boolean": "true or false",
+    "a integer": "an integer",
+    "a path": "a path",
+}
 _ENGINES: Final = ("tables", "openhls", "vitis", "bambu")
 
 
@@ -263,14 +271,17 @@ def _sentence(error: Mapping[str, Any]) -> str:
     key, kind = _dotted(location), str(error["type"])
     if kind in ("unexpected_keyword_argument", "extra_forbidden"):
         return f"the configuration has the unknown key {key!r}; {suggest(str(location[-1]), _keys(location[:-1]))}"
+    if kind.startswith("missing") and isinstance(location[-1], int):
+        return f"{_dotted(location[:-1])} must have more than {location[-1]} values; add the others"
     if kind.startswith("missing"):
         return f"the configuration lacks the key {key!r}; add it"
+    if kind == "too_long":
+        context = error["ctx"]
+        return f"{key} must have {context['max_length']} values, not {context['actual_length']}; remove the others"
     if kind in ("dataclass_type", "dataclass_exact_type"):
         return f"{key} must be a section of keys and values, not {_show(error['input'])}; see the examples"
-    expected = (
-        str(error["msg"]).removeprefix("Input should be ").replace("a valid ", "a ").replace("a integer", "an integer")
-    )
-    return f"{key} must be {expected}, not {_show(error['input'])}; change it"
+    expected = str(error["msg"]).removeprefix("Input should be ").replace(" valid ", " ")
+    return f"{key} must be {_PLAIN.get(expected, expected)}, not {_show(error['input'])}; change it"
 
 
 def _dotted(location: Iterable[int | str]) -> str:

@@ -53,7 +53,7 @@ def _real(key: str, value: object, low: float, high: float, *, low_open: bool = 
         assert isinstance(value, int | float)
         good = (low < value if low_open else low <= value) and (value < high if high_open else value <= high)
     if not good:
-        bounds = f"{'above' if low_open else 'from'} {low:g} {'and below' if high_open else 'to'} {high:g}"
+        bounds = f"{'above' if low_open else 'at least'} {low:g} and {'below' if high_open else 'at most'} {high:g}"
         raise ConfigError(f"{key} must be a number {bounds}, not {value!r}; change it")
 
 
@@ -212,6 +212,12 @@ class QuantizeSettings:
             object.__setattr__(self, "first_activations", self.activations)
         _integer("quantize.first_activations", self.first_activations, 1, 12)
         _integer("quantize.input", self.input, 1, 16)
+        assert self.first_activations is not None
+        if self.first_activations > self.input:
+            raise ConfigError(
+                f"quantize.input has {self.input} bits, fewer than the {self.first_activations} bits of the first "
+                "layer's activations; raise it"
+            )
 
     def activation_bits(self, layer: int) -> int:
         """Return the code bits at the input of layer number `layer` (0 is the first)."""
