@@ -1,0 +1,230 @@
+"""Random KAN IRs and input integers, for fuzzing any station against any other.
+
+`random_ir` draws everything the contract allows: KanLinear and EdgeTable layers in one chain, identity, per-layer and
+per-input coders (negative and zero multipliers, any number of codes), separate base coders, layers without base
+branch, pruned edges, dead layers, shift 0, negative rescale multipliers, sums just below 2^53. The tables are random
+integers, not splines: stations must agree on any table.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import hypothesis.strategies as st
+import numpy as np
+
+from pymodel.ir import (
+    AffineCoder,
+    BaseBranch,
+    BasisKind,
+    BasisRom,
+    EdgeTable,
+    FixedPoint,
+    HostSpec,
+    IntArray,
+    KanIR,
+    KanLinear,
+    Node,
+    Quantize,
+    Rescale,
+    SplineBranch,
+    Task,
+)
+
+__all__ = ["corner_inputs", "kan_irs", "random_inputs", "random_ir"]
+
+Rng = np.random.Generator
+
+
+def _chance(rng: Rng, probability: float) -> bool:
+    return bool(rng.random() < probability)
+
+
+def _integers(rng: Rng, low: int, high: int, shape: tuple[int, ...]) -> IntArray:
+    """Return integers in `[low, high]`: uniform, or (one time in four) extremes and zeros only."""
+    if _chance(rng, 0.25):
+        return rng.choice(np.array([low, high, 0], dtype=np.int64), size=shape)
+    return rng.integers(low, high, size=shape, endpoint=True, dtype=np.int64)
+
+
+def _coder(rng: Rng, in_type: FixedPoint, n_in: int, n_codes: int, *, per_input: bool, identity: bool) -> AffineCoder:
+    """Return a coder whose codes cover 0 … n_codes - 1 more or less, beyond both ends included."""
+    n = n_in if per_input else 1
+    if identity:
+        return AffineCoder(np.ones(n, np.int64), np.zeros(n, np.int64), 0, n_codes, 0.0, 1.0)
+    mult = rng.integers(-30, 31, size=n)
+    span = max(1, int(np.abs(mult).max()) * (in_type.max_int - in_type.min_int))
+    shift = max(0, (span // n_codes).bit_length() - 1 + int(rng.integers(-1, 2)))
+    if _chance(rng, 0.05):
+        shift = 62
+    middle = mult * ((in_type.max_int + in_type.min_int) // 2)
+    jitter = rng.integers(-span // 4 - 1, span // 4 + 2, size=n)
+    offset = (n_codes << min(shift, 30)) // 2 - middle + jitter
+    return AffineCoder(mult, offset, shift, n_codes, -1.0, 2.0 / n_codes)
+
+
+def _rescale_shift(rng: Rng, absolute: int, out_bits: int) -> int:
+    """Return a shift that makes sums up to `absolute` reach, and sometimes exceed, `out_bits` bits."""
+    if _chance(rng, 0.1):
+        return 0
+    return max(0, absolute.bit_length() - out_bits - int(rng.integers(0, 4)))
+
+
+def _bias(rng: Rng, absolute: int, n_out: int) -> IntArray:
+    return rng.integers(-absolute // 2 - 1, absolute // 2 + 2, size=n_out, dtype=np.int64)
+
+
+def _kan_linear(
+    rng: Rng, name: str, source: str, in_type: FixedPoint, n_in: int, out_type: FixedPoint, n_out: int, code_bits: int
+) -> KanLinear:
+    def coder() -> AffineCoder:
+        identity = not in_type.signed and in_type.width <= code_bits and _chance(rng, 0.6)
+        n_codes = 1 << in_type.width if identity else int(rng.integers(1, (1 << code_bits) + 1))
+        return _coder(rng, in_type, n_in, n_codes, per_input=_chance(rng, 0.3), identity=identity)
+
+    spline_coder = coder()
+    window = int(rng.integers(1, 5))
+    n_basis = window + int(rng.integers(0, 6))
+    top = (1 << int(rng.integers(1, 9))) - 1
+    bottom = 0 if _chance(rng, 0.7) else -top - 1
+    values = _integers(rng, bottom, top, (spline_coder.n_codes, window))
+    start = rng.integers(0, n_basis - window + 1, size=spline_coder.n_codes)
+    weight = 1 << int(rng.integers(0, 8))
+    weights = _integers(rng, -weight, weight - 1, (n_out, n_in, n_basis))
+    keep = rng.random((n_out, n_in)) < rng.choice([0.0, 0.3, 0.7, 1.0], p=[0.05, 0.3, 0.3, 0.35])
+    base, base_acc = None, 0
+    base_keep = keep & (rng.random((n_out, n_in)) < 0.8)
+    if _chance(rng, 0.7):
+        base_coder = spline_coder if _chance(rng, 0.6) else coder()
+        table = _integers(rng, -20, 60, (base_coder.n_codes,))
+        base_weights = _integers(rng, -weight, weight, (n_out, n_in)) * base_keep
+        base = BaseBranch(base_coder, "silu", table, 0.0625, base_weights)
+        base_acc = 60 * weight * n_in
+    acc = (top + 1) * weight * window * n_in
+    wide = 50 - (acc + base_acc).bit_length()
+    mult = (1 << (wide if _chance(rng, 0.15) else int(rng.integers(0, 11)))) - 1
+    absolute = (acc + base_acc) * max(mult, 1)
+    no_base = np.zeros(n_out, dtype=np.int64)
+    return KanLinear(
+        name=name,
+        inputs=(source,),
+        out_type=out_type,
+        value_lsb=out_type.lsb,
+        value_offset=0.0,
+        spline=SplineBranch(
+            spline_coder,
+            BasisRom(
+                kind=BasisKind.BSPLINE,
+                values=values,
+                start=start,
+                n_basis=n_basis,
+                lsb=1.0 / (top + 1),
+                order=window - 1,
+                knots=np.linspace(-1.0, 1.0, n_basis + window),
+            ),
+            weights * keep[:, :, None],
+        ),
+        base=base,
+        rescale=Rescale(
+            _integers(rng, -mult, mult, (n_out,)),
+            no_base if base is None else _integers(rng, -mult, mult, (n_out,)),
+            _bias(rng, absolute, n_out),
+            _rescale_shift(rng, absolute, out_type.width),
+        ),
+    )
+
+
+def _edge_table(
+    rng: Rng, name: str, source: str, in_type: FixedPoint, n_in: int, out_type: FixedPoint, n_out: int, code_bits: int
+) -> EdgeTable:
+    identity = not in_type.signed and in_type.width <= code_bits and _chance(rng, 0.6)
+    n_codes = 1 << in_type.width if identity else int(rng.integers(1, (1 << code_bits) + 1))
+    coder = _coder(rng, in_type, n_in, n_codes, per_input=_chance(rng, 0.3), identity=identity)
+    bits = 50 - n_in.bit_length() if _chance(rng, 0.15) else int(rng.integers(1, 12))
+    tables = _integers(rng, -(1 << (bits - 1)), (1 << (bits - 1)) - 1, (n_in, n_codes, n_out))
+    keep = rng.random((n_in, 1, n_out)) < rng.choice([0.0, 0.3, 0.7, 1.0], p=[0.05, 0.3, 0.3, 0.35])
+    absolute = n_in << bits
+    return EdgeTable(
+        name=name,
+        inputs=(source,),
+        out_type=out_type,
+        value_lsb=out_type.lsb,
+        value_offset=0.0,
+        coder=coder,
+        tables=tables * keep,
+        bias=_bias(rng, absolute, n_out),
+        shift=_rescale_shift(rng, absolute, out_type.width),
+    )
+
+
+def random_ir(
+    seed_or_rng: int | Rng,
+    *,
+    widths: Sequence[int] = (5, 3, 2),
+    edge_tables: float = 0.3,
+    in_bits: int | None = None,
+    code_bits: int = 6,
+    out_bits: int | None = None,
+) -> KanIR:
+    """Return a random valid program; the same seed gives the same program.
+
+    Args:
+        seed_or_rng: an integer seed, or a generator to go on with.
+        widths: number of inputs, then outputs of each layer (so at least two numbers).
+        edge_tables: probability that a layer is in edge-table form (0: none, 1: all).
+        in_bits: width of the input type; random 1 … 10 by default.
+        code_bits: at most so many bits per code, and per hidden activation.
+        out_bits: width of the output type; random 2 … 20 by default.
+    """
+    rng = np.random.default_rng(seed_or_rng) if isinstance(seed_or_rng, int) else seed_or_rng
+    width = in_bits if in_bits is not None else int(rng.integers(1, 11))
+    in_type = FixedPoint(width, int(rng.integers(-2, width + 2)), signed=_chance(rng, 0.5))
+    nodes: list[Node] = [Quantize("x", (), in_type, in_type.lsb, 0.0, widths[0])]
+    for index, (n_in, n_out) in enumerate(itertools.pairwise(widths)):
+        if index == len(widths) - 2:
+            width = out_bits if out_bits is not None else int(rng.integers(2, 21))
+            out_type = FixedPoint(width, int(rng.integers(1, width + 1)), signed=True)
+        else:
+            width = int(rng.integers(1, code_bits + 1))
+            out_type = FixedPoint(width, width, signed=False)
+        make = _edge_table if _chance(rng, edge_tables) else _kan_linear
+        nodes.append(make(rng, f"layers_{index}", nodes[-1].name, in_type, n_in, out_type, n_out, code_bits))
+        in_type = out_type
+    host = HostSpec(
+        task=Task.CLASSIFICATION,
+        features=tuple(f"f{i}" for i in range(widths[0])),
+        feature_offset=(0.0,) * widths[0],
+        feature_scale=(1.0,) * widths[0],
+        classes=tuple(f"c{i}" for i in range(widths[-1])),
+    )
+    return KanIR(name="random", nodes=tuple(nodes), output=nodes[-1].name, host=host)
+
+
+def random_inputs(ir: KanIR, n: int, rng: Rng) -> IntArray:
+    """Return `n` rows of input integers, uniform over the input type: (n, n_in)."""
+    t = ir.input.out_type
+    return rng.integers(t.min_int, t.max_int, size=(n, ir.input.size), endpoint=True, dtype=np.int64)
+
+
+def corner_inputs(ir: KanIR) -> IntArray:
+    """Return the corners: all inputs, and all codes of the first layer, at minimum, maximum and alternating; (n, n_in)."""
+    t, n_in = ir.input.out_type, ir.input.size
+    even = np.arange(n_in) % 2 == 0
+    rows = [np.full(n_in, value, dtype=np.int64) for value in (t.min_int, t.max_int, min(max(0, t.min_int), t.max_int))]
+    pairs = [(rows[0], rows[1])]
+    for node in ir.layers[:1]:
+        coder = node.coder if isinstance(node, EdgeTable) else node.spline.coder
+        falling = np.broadcast_to(coder.mult < 0, (n_in,))
+        pairs.append((np.where(falling, t.max_int, t.min_int), np.where(falling, t.min_int, t.max_int)))
+    for low, high in pairs:
+        rows += [low, high, np.where(even, low, high), np.where(even, high, low)]
+    return np.unique(np.array(rows, dtype=np.int64), axis=0)
+
+
+def kan_irs(*, max_width: int = 5, max_layers: int = 3, edge_tables: float = 0.3) -> st.SearchStrategy[KanIR]:
+    """Return a hypothesis strategy of random programs of up to `max_layers` layers; shrinks towards one 1x1 layer."""
+    widths = st.lists(st.integers(1, max_width), min_size=2, max_size=max_layers + 1)
+    return st.builds(
+        lambda seed, widths: random_ir(seed, widths=widths, edge_tables=edge_tables), st.integers(0, 2**32 - 1), widths
+    )
