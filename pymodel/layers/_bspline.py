@@ -68,8 +68,10 @@ def support(x: Tensor, low: float, step: float, grid: int, order: int) -> tuple[
 
     Args:
         x: (B, I), floating point. A NaN counts as outside of the grid.
-        low, step: start of the grid and length of its cells.
-        grid, order: G and k.
+        low: start of the grid.
+        step: length of its cells.
+        grid: G, the number of cells.
+        order: k.
 
     Returns:
         The columns (B, (k + 1) * I), int64, of the values in a row of `I * F + 1` features, F = G + k + 1, and the
@@ -95,8 +97,10 @@ def features(x: Tensor, columns: Tensor, position: Tensor, order: int, n_feature
 
     Args:
         x: (B, I).
-        columns, position: from :func:`support`.
-        order, n_features: k and F = G + k + 1.
+        columns: from :func:`support`.
+        position: from :func:`support`.
+        order: k.
+        n_features: F = G + k + 1.
     """
     row = x.new_zeros(x.shape[0], x.shape[1] * n_features + 1)
     local = _horner(_coefficients(order, x.dtype, x.device)[0], position)
@@ -114,7 +118,8 @@ def input_gradient(
         grad: (B, N), the gradient by the outputs.
         weight: (N, I * F).
         x: (B, I).
-        columns, position: from :func:`support`.
+        columns: from :func:`support`.
+        position: from :func:`support`.
         step: length of a grid cell.
         order: k.
     """

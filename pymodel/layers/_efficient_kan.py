@@ -34,7 +34,7 @@ class _SplineLinear(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,  # noqa: ANN401 - torch's context has no public type
+        ctx: Any,
         x: Tensor,
         base_weight: Tensor,
         spline_weight: Tensor,
@@ -54,13 +54,14 @@ class _SplineLinear(torch.autograd.Function):
         return phi @ weight.T
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None]:  # noqa: ANN401
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None]:
         """Return the gradients for `x`, `base_weight` and `spline_weight`."""
         phi, weight, *rest = ctx.saved_tensors
         by_x = by_base = by_spline = None
         if rest:
-            by_x = input_gradient(grad, weight, *rest, ctx.step, ctx.order)
+            x, columns, position = rest
+            by_x = input_gradient(grad, weight, x, columns, position, ctx.step, ctx.order)
         if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
             by_weight = (grad.T @ phi).unflatten(1, (-1, ctx.n_features))
             if ctx.mask is not None:
@@ -168,7 +169,7 @@ class EfficientKANLinear(nn.Module):
         self.mask.copy_(mask.to(torch.bool))
         self._pruned = not bool(self.mask.all())
 
-    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - torch's own hook
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
         self._pruned = not bool(self.mask.all())
 
@@ -177,7 +178,9 @@ class EfficientKANLinear(nn.Module):
         flat = x.reshape(-1, self.in_features)
         mask = self.mask.unsqueeze(-1) if self._pruned else None
         geometry = (self.low, self.step, self.grid_size, self.order)
-        y: Tensor = _SplineLinear.apply(flat, self.base_weight, self.spline_weight, mask, geometry)
+        y: Tensor = _SplineLinear.apply(  # type: ignore[no-untyped-call]
+            flat, self.base_weight, self.spline_weight, mask, geometry
+        )
         return y.reshape(*x.shape[:-1], self.out_features)
 
     def extra_repr(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -46,9 +47,11 @@ def load_float(path: Path) -> EfficientKAN:
     if not all(isinstance(w, int) and not isinstance(w, bool) and w > 0 for w in widths):
         raise ModelError(f"{path.name}: widths must be a list of positive integers; train the model again")
     # A declared size is not believed before the tensors confirm it.
-    declared = sum(a * b for a, b in zip(widths[:-1], widths[1:], strict=True)) * max(1, f["grid"] + f["order"])
+    declared = sum(a * b for a, b in pairwise(widths)) * max(1, f["grid"] + f["order"])
     if declared > min(_MAX_WEIGHTS, sum(tensor.numel() for tensor in tensors.values())):
-        raise ModelError(f"{path.name} declares {declared} weights but holds fewer; it is corrupt: train the model again")
+        raise ModelError(
+            f"{path.name} declares {declared} weights but holds fewer; it is corrupt: train the model again"
+        )
     bounds = numbers_from(f["range"], f"{path.name}: range")
     if len(bounds) != 2:
         raise ModelError(f"{path.name}: range must be a pair of numbers; train the model again")
