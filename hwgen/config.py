@@ -139,6 +139,18 @@ class Config:
         if self.train.prune is not None:
             self.train.prune.targets(tuple(n * m for n, m in itertools.pairwise(widths)))
 
+    def to_dict(self, folder: Path | None = None) -> dict[str, Any]:
+        """Return the sections as plain JSON types, every default spelled out.
+
+        Args:
+            folder: data paths are given relative to it; None gives them absolute.
+        """
+        document: dict[str, Any] = _plain(dataclasses.asdict(self))
+        for key in _PATH_KEYS:
+            if folder is not None and document["data"][key] is not None:
+                document["data"][key] = os.path.relpath(document["data"][key], os.path.realpath(folder))
+        return document
+
 
 _SECTIONS: Final[dict[str, type[DataclassInstance]]] = {
     "data": DataSettings,
@@ -214,11 +226,7 @@ def dump_config(config: Config, folder: Path | None = None) -> str:
         config: the configuration.
         folder: where the file will stand: data paths are written relative to it; None writes them absolute.
     """
-    document = dataclasses.asdict(config)
-    for key in _PATH_KEYS:
-        path = document["data"][key]
-        if path is not None:
-            document["data"][key] = str(path if folder is None else os.path.relpath(path, os.path.realpath(folder)))
+    document = config.to_dict(folder)
     return yaml.dump(document, Dumper=_Dumper, sort_keys=False, default_flow_style=False, allow_unicode=True, width=120)
 
 
@@ -227,7 +235,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 _Dumper.add_representer(
-    tuple, lambda dumper, value: dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=True)
+    list, lambda dumper, value: dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=True)
 )
 
 
