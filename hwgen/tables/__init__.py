@@ -1,0 +1,5 @@
+"""The table RTL generator: a KAN IR to Verilog in which every edge is a small table (docs/design.md, section 3)."""
+
+from hwgen.tables._design import NodeSignal, TablesDesign, generate
+
+__all__ = ["NodeSignal", "TablesDesign", "generate"]

@@ -1,0 +1,286 @@
+"""A KAN IR to a folder of Verilog: plan every layer, then write modules, benches, scripts and `signals.json`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from hwgen.tables._layer import emit_layer
+from hwgen.tables._plan import LayerPlan, plan_layer
+from hwgen.tables._vectors import default_vectors, to_hex
+from hwgen.tables._verilog import identifier
+from pymodel.errors import DataError
+from pymodel.ir import EdgeTable, IntArray, Interval, KanIR, Node, to_edge_tables
+from pymodel.reference import Reference
+
+__all__ = ["NodeSignal", "TablesDesign", "generate"]
+
+
+@dataclass(frozen=True)
+class NodeSignal:
+    """Where a node's integers can be seen in the top module.
+
+    Attributes:
+        signal: a packed vector in the top module, element 0 in the LSBs.
+        count, width, signed: elements, bits of each, two's complement or not.
+        stage: the signal holds a sample's integers after the rising edge `stage` edges behind the one that captured it.
+    """
+
+    signal: str
+    count: int
+    width: int
+    signed: bool
+    stage: int
+
+
+@dataclass(frozen=True)
+class TablesDesign:
+    """What was generated.
+
+    Attributes:
+        folder: where the files are.
+        top, axis_top, testbench: names of the modules.
+        latency: rising edges from the one that captures a sample to the one at which `out_valid` is sampled.
+        nodes: the signal of each node; None for a node that the output does not depend on, which is not built.
+        files: Verilog files of the design, without the bench, relative to `folder`.
+        edges: edges that are not pruned.
+        tables: tables built.
+        table_bits: bits of all their entries.
+        adders: two-input adders.
+        adder_bits: bits of their sums.
+        register_bits: bits of all pipeline registers (before synthesis removes constant and unused ones).
+    """
+
+    folder: Path
+    top: str
+    axis_top: str
+    testbench: str
+    latency: int
+    nodes: dict[str, NodeSignal | None]
+    files: tuple[str, ...]
+    edges: int
+    tables: int
+    table_bits: int
+    adders: int
+    adder_bits: int
+    register_bits: int
+
+
+def _templates() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - Verilog and Tcl, not HTML; every name in them is an identifier
+    )
+
+
+def _built_nodes(ir: KanIR) -> list[Node]:
+    """Return the nodes that the output depends on, in order."""
+    needed = {ir.output}
+    for node in reversed(ir.nodes):
+        if node.name in needed:
+            needed.update(node.inputs)
+    return [node for node in ir.nodes if node.name in needed]
+
+
+def _plan(ir: KanIR) -> dict[str, LayerPlan]:
+    """Return the plan of every layer that the output depends on."""
+    in_type = ir.input.out_type
+    domains = {ir.input.name: (Interval(in_type.min_int, in_type.max_int),) * ir.input.n_out}
+    plans: dict[str, LayerPlan] = {}
+    for node in _built_nodes(ir):
+        if isinstance(node, EdgeTable):
+            plans[node.name] = plan_layer(node, ir.in_type(node), domains[node.inputs[0]])
+            domains[node.name] = plans[node.name].intervals
+    return plans
+
+
+def _signals(ir: KanIR, plans: dict[str, LayerPlan]) -> dict[str, NodeSignal | None]:
+    signals: dict[str, NodeSignal | None] = {node.name: None for node in ir.nodes}
+    stages = {ir.input.name: 0}
+    for node in _built_nodes(ir):
+        if node.inputs:
+            stages[node.name] = stages[node.inputs[0]] + plans[node.name].latency
+        out_type = node.out_type
+        signals[node.name] = NodeSignal(
+            identifier(node.name, "y_"), node.n_out, out_type.width, out_type.signed, stages[node.name]
+        )
+    return signals
+
+
+def _signals_json(ir: KanIR, design: TablesDesign) -> str:
+    def described(signal: NodeSignal | None) -> dict[str, Any]:
+        if signal is None:
+            return {"collapsed": True}
+        return {
+            "signal": signal.signal,
+            "count": signal.count,
+            "width": signal.width,
+            "signed": signal.signed,
+            "offset": 0,
+            "stage": signal.stage,
+        }
+
+    def port(node: Node) -> dict[str, Any]:
+        return {"count": node.n_out, "width": node.out_type.width, "signed": node.out_type.signed}
+
+    content = {
+        "schema": 1,
+        "engine": "tables",
+        "top": design.top,
+        "axis_top": design.axis_top,
+        "latency": design.latency,
+        "input": port(ir.input),
+        "output": {"node": ir.output, **port(ir.node(ir.output))},
+        "nodes": {name: described(signal) for name, signal in design.nodes.items()},
+        "files": list(design.files),
+    }
+    return json.dumps(content, indent=1) + "\n"
+
+
+def _context(ir: KanIR, design: TablesDesign, prefix: str, plans: dict[str, LayerPlan]) -> dict[str, Any]:
+    """Return what the templates read."""
+    n_in, in_type = ir.input.n_out, ir.input.out_type
+    n_out, out_type = ir.node(ir.output).n_out, ir.node(ir.output).out_type
+    address = (design.latency + 1).bit_length()  # the least power of two >= latency + 2
+    layers = []
+    for number, (name, plan) in enumerate(plans.items(), start=1):
+        signal, source = design.nodes[name], design.nodes[plan.node.inputs[0]]
+        assert signal is not None
+        assert source is not None
+        layers.append(
+            {
+                "node": name,
+                "stage": signal.stage,
+                "bits": signal.count * signal.width,
+                "signal": signal.signal,
+                "module": f"{prefix}_layer_{number}",
+                "instance": f"layer_{number}",
+                "source": source.signal,
+            }
+        )
+    first, last = design.nodes[ir.input.name], design.nodes[ir.output]
+    assert first is not None
+    assert last is not None
+    return {
+        "model": ir.name,
+        "prefix": prefix,
+        "top": design.top,
+        "axis_top": design.axis_top,
+        "latency": design.latency,
+        "n_in": n_in,
+        "in_width": in_type.width,
+        "in_bits": n_in * in_type.width,
+        "in_bytes": -(-in_type.width // 8),
+        "n_out": n_out,
+        "out_width": out_type.width,
+        "out_bits": n_out * out_type.width,
+        "out_bytes": -(-out_type.width // 8),
+        "out_signed": out_type.signed,
+        "address": address,
+        "depth": 1 << address,
+        "input": {"node": ir.input.name, "signal": first.signal},
+        "output": last.signal,
+        "layers": layers,
+        "files": design.files,
+    }
+
+
+def _describe(
+    ir: KanIR, plans: dict[str, LayerPlan], folder: Path, prefix: str, files: tuple[str, ...]
+) -> TablesDesign:
+    signals = _signals(ir, plans)
+    last = signals[ir.output]
+    assert last is not None
+    all_plans = list(plans.values())
+    tables = [table for plan in all_plans for table in plan.tables]
+    sums = [s for plan in all_plans for s in plan.sums]
+    return TablesDesign(
+        folder=folder,
+        top=f"{prefix}_top",
+        axis_top=f"{prefix}_axis",
+        testbench=f"{prefix}_tb",
+        latency=last.stage + 1,
+        nodes=signals,
+        files=files,
+        edges=sum(int(plan.node.alive.sum()) for plan in all_plans),
+        tables=len(tables),
+        table_bits=sum(table.width << table.index.width for table in tables),
+        adders=sum(len(s.operands) > 1 for s in sums),
+        adder_bits=sum(s.term.width for s in sums if len(s.operands) > 1),
+        register_bits=ir.input.n_out * ir.input.out_type.width
+        + sum(plan.register_bits for plan in all_plans)
+        + last.stage
+        + 1,
+    )
+
+
+def generate(
+    ir: KanIR, folder: Path, *, part: str, clock_ns: float, vectors: IntArray | None = None, prefix: str = "kan"
+) -> TablesDesign:
+    """Write the table RTL of a program, with everything that simulates and synthesises it.
+
+    Args:
+        ir: the program; every layer must have an edge-table form.
+        folder: where to write; created if absent, files of the same names are replaced.
+        part: the FPGA, for `vivado.tcl`.
+        clock_ns: the clock period.
+        vectors: (rows, inputs) input integers of the self-checking bench; corners and 256 random rows if None.
+        prefix: of all module and file names, so that several designs can be simulated together.
+
+    Returns:
+        What was written, with counts.
+
+    Raises:
+        IRError: if a layer has no edge-table form.
+        DataError: if the vectors have the wrong shape, type or range.
+    """
+    ir = to_edge_tables(ir)
+    identifier(prefix, "x_")
+    in_type = ir.input.out_type
+    X = default_vectors(in_type, ir.input.n_out) if vectors is None else np.asarray(vectors)
+    if X.ndim != 2 or X.shape[1] != ir.input.n_out or not X.size or X.dtype.kind not in "iu":
+        raise DataError(
+            f"test vectors must be integers of shape (rows, {ir.input.n_out}), not {X.dtype} of shape {X.shape}"
+        )
+    if X.min() < in_type.min_int or X.max() > in_type.max_int:
+        raise DataError(
+            f"test vectors must lie in {in_type.min_int} … {in_type.max_int}, but range over {X.min()} … {X.max()}; "
+            "quantize the inputs first"
+        )
+    X = X.astype(np.int64)
+    plans = _plan(ir)
+    modules = [f"{prefix}_layer_{number}" for number in range(1, len(plans) + 1)]
+    files = (*(f"{module}.v" for module in modules), f"{prefix}_top.v", f"{prefix}_fifo.v", f"{prefix}_axis.v")
+    design = _describe(ir, plans, folder, prefix, files)
+    context = _context(ir, design, prefix, plans)
+    expected = Reference(ir).run(X)[ir.output]
+    texts = {
+        f"{module}.v": emit_layer(plan, module) for module, plan in zip(modules, plans.values(), strict=True)
+    }
+    templates = _templates()
+    context |= {"part": part, "clock_ns": f"{clock_ns:g}", "vectors": X.shape[0]}
+    for template, name in (
+        ("top.v", f"{prefix}_top.v"),
+        ("fifo.v", f"{prefix}_fifo.v"),
+        ("axis.v", f"{prefix}_axis.v"),
+        ("tb.v", f"{prefix}_tb.v"),
+        ("constraints.xdc", "constraints.xdc"),
+        ("vivado.tcl", "vivado.tcl"),
+    ):
+        texts[name] = templates.get_template(f"{template}.j2").render(context)
+    texts["vectors_in.hex"] = to_hex(X, in_type.width)
+    texts["vectors_out.hex"] = to_hex(expected, ir.node(ir.output).out_type.width)
+    texts["signals.json"] = _signals_json(ir, design)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8", newline="\n")
+    return design

@@ -1,0 +1,287 @@
+"""The circuit of one layer in edge-table form, as a plan: which tables, which adders, in which clock cycle.
+
+For output `o` the layer computes `Y = sat((sum_i T[i][c_i] + bias + half) >> shift)`. The plan keeps every sum exact:
+
+1. an edge whose table is constant on the codes that can occur becomes a part of the constant;
+2. of every other table its minimum is subtracted (into the constant) and its common trailing zeros are dropped (into a
+   weight `2^k`), so that it is unsigned and as narrow as its range; equal tables of one input are built once;
+3. zeros that all terms share are dropped from the constant, too: `floor((S*2^k + K) / 2^k) = S + floor(K / 2^k)`;
+4. what is left of the constant is added to the table that it widens least, so that it costs no adder;
+5. the terms are added in pairs, narrow ones first, with a register after each level; every sum has the width of its
+   interval.
+
+All outputs of a layer have the same latency: an output with few terms is ready early and then waits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwgen.tables._coders import CoderForm, Index, plan_index
+from pymodel.ir import EdgeTable, FixedPoint, IntArray, Interval, signed_width, unsigned_width
+
+__all__ = ["LayerPlan", "OutputPlan", "Sum", "Table", "Term", "plan_layer"]
+
+#: A table of at most this many index bits is one LUT6 per bit and shares its cycle with the first adder.
+FUSED_BITS = 6
+
+
+def bits(interval: Interval) -> int:
+    """Return the width of a vector that holds `interval`: two's complement only if it contains negative numbers."""
+    low, high = interval.low, interval.high
+    return signed_width(low, high) if low < 0 else unsigned_width(high)
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A table in hardware: entries (2^width of the index,), the value of entry `e` being `e` itself.
+
+    Attributes:
+        name: its signal.
+        index: the input's index.
+        entries: integers; entries that are never read repeat a neighbour.
+        interval: of the entries.
+        uses: the edges it stands for, as (output, k, offset): the edge's integers are `entry * 2^k + offset`.
+    """
+
+    name: str
+    index: Index
+    entries: IntArray
+    interval: Interval
+    uses: list[tuple[int, int, int]]
+
+    @property
+    def width(self) -> int:
+        """Bits of an entry."""
+        return bits(self.interval)
+
+
+@dataclass(frozen=True)
+class Term:
+    """A signal with the weight `2^zeros`."""
+
+    name: str
+    interval: Interval
+    zeros: int
+
+    @property
+    def width(self) -> int:
+        """Bits of the signal."""
+        return bits(self.interval)
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Sort key: narrow first."""
+        return (self.interval.high - self.interval.low) << self.zeros, self.zeros
+
+
+@dataclass(frozen=True)
+class Sum:
+    """A register that holds the sum of one or two terms."""
+
+    term: Term
+    operands: tuple[Term, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class OutputPlan:
+    """One output: the levels of its adder tree, and what saturates the result.
+
+    Attributes:
+        levels: sums per level; empty if the output has at most one table.
+        total: the term that is shifted and saturated; None if the output is constant.
+        shift: the shift that is left.
+        interval: of the output integer.
+        delay: registers after the saturation, the output register included.
+    """
+
+    levels: tuple[tuple[Sum, ...], ...]
+    total: Term | None
+    shift: int
+    interval: Interval
+    delay: int
+
+
+@dataclass(frozen=True, eq=False)
+class LayerPlan:
+    """A layer: indices, tables and outputs.
+
+    Attributes:
+        node: the layer in edge-table form.
+        in_type: type of its input integers.
+        indices: one per input that any table reads.
+        tables: in the order of inputs.
+        outputs: one per output.
+        code_register: codes are registered (some input needs a coder with logic).
+        table_register: tables are registered before the first adder.
+        latency: cycles from the input integers to the output integers, both registered.
+    """
+
+    node: EdgeTable
+    in_type: FixedPoint
+    indices: tuple[Index, ...]
+    tables: tuple[Table, ...]
+    outputs: tuple[OutputPlan, ...]
+    code_register: bool
+    table_register: bool
+    latency: int
+
+    @property
+    def intervals(self) -> tuple[Interval, ...]:
+        """Interval of each output integer."""
+        return tuple(output.interval for output in self.outputs)
+
+    @property
+    def sums(self) -> tuple[Sum, ...]:
+        """All sums, those of one term (a delay) included."""
+        return tuple(s for output in self.outputs for level in output.levels for s in level)
+
+    @property
+    def register_bits(self) -> int:
+        """Bits of all registers."""
+        codes = sum(index.width for index in self.indices) if self.code_register else 0
+        tables = sum(table.width for table in self.tables) if self.table_register else 0
+        delays = sum(output.delay for output in self.outputs if output.total is not None)
+        return codes + tables + sum(s.term.width for s in self.sums) + delays * self.node.out_type.width
+
+
+@dataclass
+class _Edge:
+    """A table that is not constant: its integers are `(entries << zeros) + low`."""
+
+    index: Index
+    entries: IntArray
+    zeros: int
+    low: int
+
+
+def _fill(entries: IntArray, index: Index) -> IntArray:
+    """Return `entries` with those that are never read repeating the nearest read one below (or the first one)."""
+    positions = np.where(index.reachable, np.arange(index.reachable.size), -1)
+    nearest = np.maximum.accumulate(positions)
+    nearest[nearest < 0] = int(np.argmax(index.reachable))
+    return np.asarray(entries[nearest])
+
+
+def _edges(node: EdgeTable, indices: list[Index], output: int) -> tuple[list[_Edge], int]:
+    """Return the tables of one output, and the constant that is added to their sum."""
+    edges, constant = [], int(node.bias[output]) + node.half
+    for index in indices:
+        entries = _fill(node.tables[index.feature, index.codes, output], index)
+        low = int(entries.min())
+        entries = entries - low
+        constant += low
+        used = int(np.bitwise_or.reduce(entries))
+        if used:
+            zeros = (used & -used).bit_length() - 1
+            edges.append(_Edge(index, entries >> zeros, zeros, low))
+    return edges, constant
+
+
+class _Tables:
+    """The tables of a layer, equal ones of one input built once."""
+
+    def __init__(self) -> None:
+        self._tables: dict[tuple[int, bytes], Table] = {}
+        self._count: dict[int, int] = {}
+
+    def users(self, edge: _Edge) -> int:
+        """Return how many outputs use this table so far."""
+        table = self._tables.get((edge.index.feature, edge.entries.tobytes()))
+        return len(table.uses) if table else 0
+
+    def term(self, edge: _Edge, output: int, dropped: int) -> Term:
+        """Return the signal of an edge, building its table if it is new; `dropped` zeros are common to the output."""
+        feature = edge.index.feature
+        key = (feature, edge.entries.tobytes())
+        if key not in self._tables:
+            number = self._count.setdefault(feature, 0)
+            self._count[feature] += 1
+            interval = Interval(int(edge.entries.min()), int(edge.entries.max()))
+            self._tables[key] = Table(f"t{feature}_{number}", edge.index, edge.entries, interval, [])
+        table = self._tables[key]
+        table.uses.append((output, edge.zeros + dropped, edge.low))
+        return Term(table.name, table.interval, edge.zeros)
+
+    def sorted(self) -> tuple[Table, ...]:
+        """Return all tables, by input."""
+        return tuple(sorted(self._tables.values(), key=lambda table: table.index.feature))
+
+
+def _fold(edges: list[_Edge], constant: int, dropped: int, tables: _Tables) -> None:
+    """Add `constant` to the table that it widens least (an unshared one where that is equal), in place."""
+    if constant == 0:
+        return
+
+    def cost(edge: _Edge) -> tuple[int, int]:
+        high = int(edge.entries.max())
+        moved = Interval(constant, (high << edge.zeros) + constant)
+        return bits(moved) - bits(Interval(0, high)), tables.users(edge)
+
+    best = min(range(len(edges)), key=lambda e: cost(edges[e]))
+    edge = edges[best]
+    edges[best] = _Edge(edge.index, (edge.entries << edge.zeros) + constant, 0, edge.low - (constant << dropped))
+
+
+def _add(operands: tuple[Term, ...], name: str) -> Sum:
+    zeros = min(term.zeros for term in operands)
+    low = sum(term.interval.low << (term.zeros - zeros) for term in operands)
+    high = sum(term.interval.high << (term.zeros - zeros) for term in operands)
+    return Sum(Term(name, Interval(low, high), zeros), operands)
+
+
+def _tree(terms: list[Term], output: int) -> tuple[tuple[Sum, ...], ...]:
+    """Return the levels of the adder tree over at least one term."""
+    levels = []
+    while len(terms) > 1:
+        terms.sort(key=lambda term: term.order)
+        pairs = [tuple(terms[j : j + 2]) for j in range(0, len(terms), 2)]
+        level = tuple(_add(pair, f"s{output}_{len(levels) + 1}_{j}") for j, pair in enumerate(pairs))
+        levels.append(level)
+        terms = [s.term for s in level]
+    return tuple(levels)
+
+
+def _saturated(total: Interval, shift: int, out_type: FixedPoint) -> Interval:
+    low, high = (min(max(v >> shift, out_type.min_int), out_type.max_int) for v in (total.low, total.high))
+    return Interval(low, high)
+
+
+def plan_layer(node: EdgeTable, in_type: FixedPoint, domain: tuple[Interval, ...]) -> LayerPlan:
+    """Return the circuit of `node`.
+
+    Args:
+        node: the layer.
+        in_type: type of its input integers.
+        domain: per input, the integers that can occur.
+    """
+    alive = node.alive.any(axis=0)
+    indices = [plan_index(node.coder, i, in_type, domain[i]) for i in range(node.n_in) if alive[i]]
+    tables = _Tables()
+    drafts: list[tuple[tuple[tuple[Sum, ...], ...], Term | None, int, Interval]] = []
+    for output in range(node.n_out):
+        edges, constant = _edges(node, indices, output)
+        if not edges:
+            drafts.append(((), None, 0, _saturated(Interval(constant, constant), node.shift, node.out_type)))
+            continue
+        zeros = min(node.shift, *(edge.zeros for edge in edges))
+        for edge in edges:
+            edge.zeros -= zeros
+        _fold(edges, constant >> zeros, zeros, tables)
+        terms = [tables.term(edge, output, zeros) for edge in edges]
+        levels = _tree(terms, output)
+        total = levels[-1][0].term if levels else terms[0]
+        value = Interval(total.interval.low << total.zeros, total.interval.high << total.zeros)
+        drafts.append((levels, total, node.shift - zeros, _saturated(value, node.shift - zeros, node.out_type)))
+    used = {table.index.feature for table in tables.sorted()}
+    indices = [index for index in indices if index.feature in used]
+    depth = max(len(levels) for levels, *_ in drafts)
+    code_register = any(index.form is not CoderForm.SLICE for index in indices)
+    table_register = any(index.width > FUSED_BITS for index in indices)
+    outputs = tuple(OutputPlan(*draft, delay=depth - len(draft[0]) + 1) for draft in drafts)
+    latency = int(code_register) + int(table_register) + depth + 1
+    return LayerPlan(
+        node, in_type, tuple(indices), tables.sorted(), outputs, code_register, table_register, latency
+    )
