@@ -1,0 +1,116 @@
+"""The backend: hls4ml's Vitis backend with KAN layers, our writer, and a batched simulation."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hls4ml.backends.fpga.fpga_backend import FPGABackend
+from hls4ml.backends.vitis.vitis_backend import VitisBackend
+from hls4ml.model.flow import get_flow, register_flow
+
+from hwgen.plugin._bridge import has_batch_entry_points
+from hwgen.plugin._layer import BACKEND_NAME, INPUT_SHAPE
+from hwgen.plugin._passes import ConnectKanLayers, kan_layers
+from hwgen.plugin._templates import KanConfigTemplate, KanFunctionTemplate
+from pymodel.errors import DataError, ToolError
+
+__all__ = ["VitisKANBackend"]
+
+
+class VitisKANBackend(VitisBackend):  # type: ignore[misc]  # hls4ml publishes no types
+    """`backend="VitisKAN"`: everything that `Vitis` builds, and KAN layers."""
+
+    def __init__(self) -> None:
+        # Not VitisBackend's constructor, which hard-codes its own name.
+        FPGABackend.__init__(self, BACKEND_NAME)
+        self._register_layer_attributes()
+        self.register_template(KanConfigTemplate)
+        self.register_template(KanFunctionTemplate)
+        self.register_pass(ConnectKanLayers.name, ConnectKanLayers)
+        self._register_flows()
+
+    def _register_flows(self) -> None:
+        """Add our passes to the flows of Vitis; not inherited, because those would end in Vitis' own writer."""
+        prefix = self.name.lower()
+        connect = register_flow(
+            "init_layers", [f"{prefix}:{ConnectKanLayers.name}"], requires=["vivado:init_layers"], backend=self.name
+        )
+        templates = register_flow(
+            "apply_templates", self._get_layer_templates, requires=["vivado:apply_templates"], backend=self.name
+        )
+        requires = list(get_flow("vitis:ip").requires)
+        requires.insert(requires.index("vivado:init_layers") + 1, connect)
+        requires.insert(requires.index("vivado:apply_templates") + 1, templates)
+        self._default_flow = register_flow("ip", None, requires=requires, backend=self.name)
+        self._writer_flow = register_flow(
+            "write", ["make_stamp", f"{prefix}:write_hls"], requires=[self._default_flow], backend=self.name
+        )
+
+    def create_initial_config(self, input_shape: tuple[int, ...] | None = None, **kwargs: Any) -> dict[str, Any]:
+        """Return the configuration of a conversion; the arguments are those of hls4ml's Vitis backend.
+
+        Args:
+            input_shape: shape of the input without the batch, where `hls_config` does not give it.
+            **kwargs: see `hls4ml.backends.VitisBackend.create_initial_config`.
+        """
+        config: dict[str, Any] = super().create_initial_config(**kwargs)
+        if input_shape is not None:
+            config[INPUT_SHAPE] = tuple(input_shape)
+        return config
+
+    def compile(self, model: Any) -> str:
+        """Compile the project as it lies in its folder and return the path of the library.
+
+        Raises:
+            ToolError: if there is no compiler or it fails.
+        """
+        from sim.csim import build_csim
+
+        return str(build_csim(Path(model.config.get_output_dir())))
+
+    def predict(self, model: Any, x: Any, n_threads: int | None = None) -> Any:
+        """Predict like hls4ml: floats in, floats out, one row per sample; in threads where the model allows it.
+
+        Args:
+            model: a compiled `ModelGraph`.
+            x: float32 or float64 array (rows, …), or a list of them for several inputs.
+            n_threads: threads to use; by default one per core.
+
+        Raises:
+            DataError: if a value is NaN or infinite (ap_types would turn NaN into the maximum).
+        """
+        from sim.csim import default_threads
+
+        if kan_layers(model) and not all(np.isfinite(part).all() for part in (x if isinstance(x, list) else [x])):
+            raise DataError("expected finite inputs, found NaN or infinity; clean the data before predicting")
+        if not has_batch_entry_points(model):
+            return model._predict(x)  # noqa: SLF001 - hls4ml's own row by row prediction has no public name
+        _, ctype = model._get_top_function(x)  # noqa: SLF001 - checks that x is a contiguous float array
+        n_rows = model._compute_n_samples(x)  # noqa: SLF001 - checks the size
+        y = np.empty((n_rows, int(model.get_output_variables()[0].size())), dtype=ctype)
+        real = "float" if ctype is ctypes.c_float else "double"
+        function = getattr(model._top_function_lib, f"kan_csim_predict_{real}")  # noqa: SLF001
+        function.restype = None
+        function(
+            ctypes.c_longlong(n_rows),
+            x.ctypes.data_as(ctypes.c_void_p),
+            y.ctypes.data_as(ctypes.c_void_p),
+            ctypes.c_int(n_threads or default_threads()),
+        )
+        return y[0] if n_rows == 1 else y
+
+    def build(self, model: Any, **kwargs: Any) -> Any:
+        """Run Vitis HLS; the options are those of hls4ml's Vitis backend.
+
+        Raises:
+            ToolError: if Vitis HLS is not installed.
+        """
+        if shutil.which("vitis-run") is None:
+            raise ToolError(
+                "Vitis HLS was not found: build() needs the program vitis-run; install Vitis and put vitis-run on PATH"
+            )
+        return super().build(model, **kwargs)

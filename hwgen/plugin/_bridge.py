@@ -1,0 +1,79 @@
+"""The batched C entry points that are added to hls4ml's bridge: integers in and out, and floats in and out.
+
+They call the very top function that is synthesized, one row at a time, in several threads.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hls4ml.model.types import FixedPrecisionType, IntegerPrecisionType
+
+from hwgen.plugin._taps import description, row_size
+
+__all__ = ["BATCH_HEADER", "batch_entry_points", "has_batch_entry_points"]
+
+#: The header of the row loop, below `firmware/`.
+BATCH_HEADER = "kan_csim/batch.h"
+
+
+def has_batch_entry_points(model: Any) -> bool:
+    """Return whether the model has one input and one output, both arrays of fixed-point numbers of at most 62 bits."""
+    variables = [*model.get_input_variables(), *model.get_output_variables()]
+    if len(variables) != 2 or model.config.get_config_value("IOType") != "io_parallel":
+        return False
+    if any(w.storage.lower() == "bram" for w in model.get_weight_variables()):
+        return False
+    kinds = [variable.type.precision for variable in variables]
+    return all(isinstance(kind, FixedPrecisionType | IntegerPrecisionType) and kind.width <= 62 for kind in kinds)
+
+
+def batch_entry_points(model: Any) -> str:
+    """Return the C++ text of the entry points; see :mod:`sim.csim` for the other side.
+
+    Args:
+        model: a model for which :func:`has_batch_entry_points` holds.
+    """
+    (x,), (y,) = model.get_input_variables(), model.get_output_variables()
+    top, n_in, n_out = model.config.get_project_name(), int(x.size()), int(y.size())
+    namespace = model.config.get_writer_config().get("Namespace", None)
+    using = f"    using namespace {namespace};\n" if namespace is not None else ""
+    text = f"""
+// Batched entry points of the simulation. Threads share nothing but the constant tables.
+#include "firmware/{BATCH_HEADER}"
+#include "firmware/kan_csim/taps.h"
+
+extern "C" {{
+
+const char *kan_csim_describe() {{
+    return {json.dumps(description(model))};
+}}
+
+// x: n_rows rows of {n_in} raw input integers; taps: n_rows rows of {row_size(model)} integers, see kan_csim_describe.
+void kan_csim_run(long long n_rows, const long long *x, long long *taps, int n_threads) {{
+{using}    kan_csim::for_each_row(n_rows, n_threads, [=](long long row) {{
+        {x.type.name} x_ap[{n_in}];
+        {y.type.name} y_ap[{n_out}];
+        for (unsigned i = 0; i < {n_in}; i++) {{
+            x_ap[i] = kan4ml::from_raw<{x.type.name}>(x[row * {n_in} + i]);
+        }}
+        kan_csim::tap_row() = taps + row * {row_size(model)};
+        {top}(x_ap, y_ap);
+        kan_csim::tap_row() = 0;
+    }});
+}}
+"""
+    for real in ("float", "double"):
+        text += f"""
+void kan_csim_predict_{real}(long long n_rows, const {real} *x, {real} *y, int n_threads) {{
+{using}    kan_csim::for_each_row(n_rows, n_threads, [=](long long row) {{
+        {x.type.name} x_ap[{n_in}];
+        {y.type.name} y_ap[{n_out}];
+        nnet::convert_data<const {real}, {x.type.name}, {n_in}>(x + row * {n_in}, x_ap);
+        {top}(x_ap, y_ap);
+        nnet::convert_data<{y.type.name}, {real}, {n_out}>(y_ap, y + row * {n_out});
+    }});
+}}
+"""
+    return text + '\n} // extern "C"\n'

@@ -1,0 +1,81 @@
+"""hls4ml's torch front end: how a frozen KAN layer becomes a layer of the graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hls4ml.converters import register_pytorch_layer_handler
+from hls4ml.converters.pytorch_to_hls import PyTorchModelReader, get_supported_pytorch_layers
+from hls4ml.utils.torch import CustomFXTracer
+
+from hwgen.plugin._layer import INPUT_SHAPE, LAYER, ir_name
+from pymodel.layers import FrozenKANLinear
+
+__all__ = ["register_torch_handlers"]
+
+
+def _frozen_layer(
+    operation: str,
+    layer_name: str,
+    input_names: list[str],
+    input_shapes: list[list[int | None]],
+    node: Any,
+    module: FrozenKANLinear,
+    reader: Any,
+    config: Any,
+) -> tuple[dict[str, Any], list[int | None]]:
+    """Return hls4ml's description of a :class:`~pymodel.layers.FrozenKANLinear` and its output shape."""
+    del operation, node, reader, config
+    ir_node = module.ir_node(ir_name(layer_name), ir_name(input_names[0]))
+    layer = {
+        "class_name": LAYER,
+        "name": layer_name,
+        "inputs": input_names,
+        "n_in": module.in_features,
+        "n_out": module.out_features,
+        "kan_node": ir_node,
+        "kan_in_type": module.in_type,
+    }
+    return layer, [*input_shapes[0][:-1], module.out_features]
+
+
+def _keep_whole() -> None:
+    """Let hls4ml's tracer treat frozen layers as one operation, as it does with torch's own layers."""
+    original = CustomFXTracer.is_leaf_module
+
+    def is_leaf_module(self: Any, m: Any, module_qualified_name: str) -> bool:
+        return isinstance(m, FrozenKANLinear) or bool(original(self, m, module_qualified_name))
+
+    CustomFXTracer.is_leaf_module = is_leaf_module
+
+
+def _inferred_shape(model: Any) -> tuple[int, ...] | None:
+    """Return the input shape of a model whose only input is read by a KAN layer first, or None."""
+    for node in CustomFXTracer().trace(model).nodes:
+        if node.op == "placeholder":
+            for user in node.users:
+                module = model.get_submodule(user.target) if user.op == "call_module" else None
+                if isinstance(module, FrozenKANLinear):
+                    return (module.in_features,)
+    return None
+
+
+def _fill_input_shape() -> None:
+    """Let a model be converted without an `InputShape` in `hls_config`: `input_shape=…`, or what the KAN layer reads."""
+    original = PyTorchModelReader.__init__
+
+    def __init__(self: Any, config: dict[str, Any]) -> None:  # noqa: N807 - replaces a method of that name
+        if config.get("InputShape") is None:
+            config["InputShape"] = config.get(INPUT_SHAPE) or _inferred_shape(config["PytorchModel"])
+        original(self, config)
+
+    PyTorchModelReader.__init__ = __init__
+
+
+def register_torch_handlers() -> None:
+    """Register the handlers, once."""
+    name = FrozenKANLinear.__name__
+    if name not in get_supported_pytorch_layers():
+        register_pytorch_layer_handler(name, _frozen_layer)
+        _keep_whole()
+        _fill_input_shape()

@@ -1,0 +1,133 @@
+"""The hls4ml layer class of KAN layers, dense or in edge-table form."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from hls4ml.model.attributes import Attribute, ConfigurableAttribute
+from hls4ml.model.layers import Layer, register_layer
+from hls4ml.utils import attribute_descriptions
+
+from hwgen.plugin._precision import check_override, to_hls4ml
+from pymodel.errors import ConfigError, ModelError
+from pymodel.ir import EdgeTable, FixedPoint, HostSpec, KanIR, KanLinear, Node, Quantize, Task, to_edge_table
+
+__all__ = [
+    "BACKEND_NAME",
+    "INPUT_SHAPE",
+    "LAYER",
+    "KanLayer",
+    "generic_host",
+    "ir_name",
+    "register_layers",
+    "single_layer_ir",
+]
+
+BACKEND_NAME = "VitisKAN"
+#: Name of the layer class in hls4ml, as in `hls_config["LayerType"]`.
+LAYER = "KanLayer"
+#: Key of hls4ml's configuration under which the backend keeps the argument `input_shape` of a conversion.
+INPUT_SHAPE = "KanInputShape"
+#: hls4ml's snake-case names of the strategies that exist.
+_LATENCY, _EDGE_TABLE = "latency", "edge_table"
+
+
+def ir_name(name: str) -> str:
+    """Return the IR name of the hls4ml layer `name`: `_0`, as a `torch.nn.Sequential` gives it, becomes `layer_0`."""
+    plain = re.sub(r"\W", "_", name, flags=re.ASCII).lstrip("_")
+    return plain if plain[:1].isalpha() else f"layer_{plain}"
+
+
+def generic_host(n_in: int) -> HostSpec:
+    """Return the host part of a program that came without one: features `x0`, `x1`, …, nothing scaled, no labels."""
+    return HostSpec(Task.REGRESSION, tuple(f"x{i}" for i in range(n_in)), (0.0,) * n_in, (1.0,) * n_in)
+
+
+def single_layer_ir(node: KanLinear | EdgeTable, in_type: FixedPoint) -> KanIR:
+    """Return the program that consists of one layer alone; it validates the node and derives its bounds.
+
+    Raises:
+        IRError: if the node breaks the contract for inputs of `in_type`.
+    """
+    source = Quantize(node.inputs[0], (), in_type, in_type.lsb, 0.0, size=node.n_in)
+    nodes: tuple[Node, ...] = (source, node)
+    return KanIR(name="layer", nodes=nodes, output=node.name, host=generic_host(node.n_in))
+
+
+class KanLayer(Layer):  # type: ignore[misc]  # hls4ml publishes no types
+    """A KAN layer: the IR node is its only weight.
+
+    Attributes set by the torch handler: `kan_node` (KanLinear or EdgeTable), `kan_in_type` (FixedPoint), `n_in`, `n_out`.
+    Set here: `kan_ir`, the validated one-layer program; set when the graph is complete: `kan_cast_t`, the type that the
+    input is converted to where the layer before gives another one.
+    """
+
+    _expected_attributes = [  # noqa: RUF012 - hls4ml's convention
+        Attribute("n_in"),
+        Attribute("n_out"),
+        ConfigurableAttribute("reuse_factor", default=1, description=attribute_descriptions.reuse_factor),
+    ]
+
+    def initialize(self) -> None:
+        """Check what the user asked for and declare the output variable, whose type is the frozen model's.
+
+        Raises:
+            ModelError: if another backend converts the model (it would predict uninitialised memory), or the input is
+                not a vector of `n_in` values.
+            ConfigError: if IO type, reuse factor, strategy or precision are not supported.
+            IRError: if the layer has no edge-table form and `Strategy: EdgeTable` was asked for.
+        """
+        config = self.model.config
+        backend = config.backend.name
+        if backend != BACKEND_NAME:
+            raise ModelError(
+                f"layer {self.name} is a KAN layer, which the backend {backend} cannot build; convert the model with "
+                f"backend={BACKEND_NAME!r}"
+            )
+        io_type = config.get_config_value("IOType")
+        if io_type != "io_parallel":
+            raise ConfigError(f"layer {self.name}: KAN layers need io_type io_parallel, not {io_type}; use io_parallel")
+        reuse = config.get_reuse_factor(self)
+        if reuse != 1:
+            raise ConfigError(f"layer {self.name}: KAN layers need ReuseFactor 1, not {reuse}; set ReuseFactor to 1")
+        node: KanLinear | EdgeTable = self.get_attr("kan_node")
+        in_type: FixedPoint = self.get_attr("kan_in_type")
+        shape = list(self.get_input_variable().shape)
+        if [int(n) for n in shape] != [node.n_in]:
+            raise ModelError(
+                f"layer {self.name} reads a vector of {node.n_in} values, not a tensor of shape {tuple(shape)}; give "
+                f"the model input_shape ({node.n_in},) or flatten before the layer"
+            )
+        strategy = config.get_strategy(self).lower()
+        if strategy == _EDGE_TABLE and isinstance(node, KanLinear):
+            node = to_edge_table(node, in_type)
+        elif strategy not in (_LATENCY, _EDGE_TABLE):
+            raise ConfigError(
+                f"layer {self.name}: KAN layers have the strategies Latency and EdgeTable, not {strategy!r}; choose one"
+            )
+        check_override(config, self.name, self.class_name, node.out_type, "output type")
+        self.set_attr("strategy", strategy)
+        self.set_attr("reuse_factor", 1)
+        self.set_attr("kan_node", node)
+        self.set_attr("kan_ir", single_layer_ir(node, in_type))
+        self.add_output_variable([node.n_out], precision=to_hls4ml(node.out_type))
+
+    @property
+    def node(self) -> KanLinear | EdgeTable:
+        """The IR node that is generated, in edge-table form where the strategy says so."""
+        node: Any = self.get_attr("kan_node")
+        assert isinstance(node, KanLinear | EdgeTable)
+        return node
+
+    @property
+    def in_type(self) -> FixedPoint:
+        """Type of the input integers."""
+        kind: Any = self.get_attr("kan_in_type")
+        assert isinstance(kind, FixedPoint)
+        return kind
+
+
+def register_layers() -> None:
+    """Tell hls4ml's layer registry about :class:`KanLayer`."""
+    register_layer(LAYER, KanLayer)
