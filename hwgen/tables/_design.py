@@ -44,7 +44,7 @@ class TablesDesign:
 
     Attributes:
         folder: where the files are.
-        top, axis_top, testbench: names of the modules.
+        top, axis_top, testbenches: names of the modules; a bench is not among `files`.
         latency: rising edges from the one that captures a sample to the one at which `out_valid` is sampled.
         nodes: the signal of each node; None for a node that the output does not depend on, which is not built.
         files: Verilog files of the design, without the bench, relative to `folder`.
@@ -59,7 +59,7 @@ class TablesDesign:
     folder: Path
     top: str
     axis_top: str
-    testbench: str
+    testbenches: tuple[str, str]
     latency: int
     nodes: dict[str, NodeSignal | None]
     files: tuple[str, ...]
@@ -207,7 +207,7 @@ def _describe(
         folder=folder,
         top=f"{prefix}_top",
         axis_top=f"{prefix}_axis",
-        testbench=f"{prefix}_tb",
+        testbenches=(f"{prefix}_tb", f"{prefix}_axis_tb"),
         latency=last.stage + 1,
         nodes=signals,
         files=files,
@@ -273,6 +273,7 @@ def generate(
         ("fifo.v", f"{prefix}_fifo.v"),
         ("axis.v", f"{prefix}_axis.v"),
         ("tb.v", f"{prefix}_tb.v"),
+        ("axis_tb.v", f"{prefix}_axis_tb.v"),
         ("constraints.xdc", "constraints.xdc"),
         ("vivado.tcl", "vivado.tcl"),
     ):
