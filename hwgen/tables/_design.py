@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,13 @@ from hwgen.tables._layer import emit_layer
 from hwgen.tables._plan import LayerPlan, plan_layer
 from hwgen.tables._vectors import default_vectors, to_hex
 from hwgen.tables._verilog import identifier
-from pymodel.errors import DataError
+from pymodel.errors import ConfigError, DataError
 from pymodel.ir import EdgeTable, IntArray, Interval, KanIR, Node, to_edge_tables
 from pymodel.reference import Reference
 
 __all__ = ["NodeSignal", "TablesDesign", "generate"]
+
+_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True)
@@ -194,6 +198,16 @@ def _context(ir: KanIR, design: TablesDesign, prefix: str, plans: dict[str, Laye
     }
 
 
+def _check_hardware(part: str, clock_ns: float) -> None:
+    """Refuse what must not reach a Tcl script."""
+    if not _PART.fullmatch(part):
+        raise ConfigError(f"the part must be a device name such as xcvu9p-flga2104-2L-e, not {part!r}; correct it")
+    if not (math.isfinite(clock_ns) and clock_ns > 0):
+        raise ConfigError(
+            f"the clock period must be a positive number of nanoseconds, not {clock_ns}; correct clock_ns"
+        )
+
+
 def _describe(
     ir: KanIR, plans: dict[str, LayerPlan], folder: Path, prefix: str, files: tuple[str, ...]
 ) -> TablesDesign:
@@ -240,32 +254,23 @@ def generate(
         What was written, with counts.
 
     Raises:
+        ConfigError: if `part` or `clock_ns` is unusable.
         IRError: if a layer has no edge-table form.
         DataError: if the vectors have the wrong shape, type or range.
     """
-    ir = to_edge_tables(ir)
-    identifier(prefix, "x_")
-    in_type = ir.input.out_type
-    X = default_vectors(in_type, ir.input.n_out) if vectors is None else np.asarray(vectors)
-    if X.ndim != 2 or X.shape[1] != ir.input.n_out or not X.size or X.dtype.kind not in "iu":
-        raise DataError(
-            f"test vectors must be integers of shape (rows, {ir.input.n_out}), not {X.dtype} of shape {X.shape}"
-        )
-    if X.min() < in_type.min_int or X.max() > in_type.max_int:
-        raise DataError(
-            f"test vectors must lie in {in_type.min_int} … {in_type.max_int}, but range over {X.min()} … {X.max()}; "
-            "quantize the inputs first"
-        )
-    X = X.astype(np.int64)
-    plans = _plan(ir)
+    _check_hardware(part, clock_ns)
+    tables = to_edge_tables(ir)
+    X = default_vectors(ir.input.out_type, ir.input.n_out) if vectors is None else np.asarray(vectors)
+    if not X.size:
+        raise DataError("the Verilog bench needs at least one test vector, and none came; pass rows of input integers")
+    # The reference runs the program as it came, so that the bench checks the conversion to tables, too.
+    expected = Reference(ir).run(X)[ir.output]
+    plans = _plan(tables)
     modules = [f"{prefix}_layer_{number}" for number in range(1, len(plans) + 1)]
     files = (*(f"{module}.v" for module in modules), f"{prefix}_top.v", f"{prefix}_fifo.v", f"{prefix}_axis.v")
-    design = _describe(ir, plans, folder, prefix, files)
-    context = _context(ir, design, prefix, plans)
-    expected = Reference(ir).run(X)[ir.output]
-    texts = {
-        f"{module}.v": emit_layer(plan, module) for module, plan in zip(modules, plans.values(), strict=True)
-    }
+    design = _describe(tables, plans, folder, prefix, files)
+    context = _context(tables, design, prefix, plans)
+    texts = {f"{module}.v": emit_layer(plan, module) for module, plan in zip(modules, plans.values(), strict=True)}
     templates = _templates()
     context |= {"part": part, "clock_ns": f"{clock_ns:g}", "vectors": X.shape[0]}
     for template, name in (
@@ -278,9 +283,9 @@ def generate(
         ("vivado.tcl", "vivado.tcl"),
     ):
         texts[name] = templates.get_template(f"{template}.j2").render(context)
-    texts["vectors_in.hex"] = to_hex(X, in_type.width)
+    texts["vectors_in.hex"] = to_hex(X, ir.input.out_type.width)
     texts["vectors_out.hex"] = to_hex(expected, ir.node(ir.output).out_type.width)
-    texts["signals.json"] = _signals_json(ir, design)
+    texts["signals.json"] = _signals_json(tables, design)
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")

@@ -9,7 +9,7 @@ import numpy as np
 from hwgen.tables._coders import CoderForm, Index
 from hwgen.tables._plan import LayerPlan, OutputPlan, Sum, Table, Term
 from hwgen.tables._verilog import extend, literal, vector
-from pymodel.ir import FixedPoint, coder_interval, signed_width
+from pymodel.ir import FixedPoint, IntArray, coder_interval, signed_width
 
 __all__ = ["emit_layer"]
 
@@ -40,10 +40,7 @@ def _clip(value: str, width: int, *, signed: bool, low: int, high: int, out_widt
     if most > high:
         top = width - 2 if signed else width - 1
         sign = f"~{value}[{width - 1}] & " if signed else ""
-        if power:
-            test = f"(|{value}[{top}:{keep}])"
-        else:
-            test = f"({value}[{top}:0] > {literal(high, top + 1)})"
+        test = f"(|{value}[{top}:{keep}])" if power else f"({value}[{top}:0] > {literal(high, top + 1)})"
         declarations.append(f"wire {value}_over = {sign}{test};")
         result = f"{value}_over ? {literal(high, out_width)} : {result}"
     if least < low:
@@ -89,12 +86,13 @@ def _index(plan: LayerPlan, index: Index, roms: dict[bytes, str]) -> Iterator[st
         yield from _affine(plan, index)
 
 
-def _rom_entries(plan: LayerPlan, index: Index) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _rom_entries(plan: LayerPlan, index: Index) -> IntArray:
     """Return the code of every input, in the order of its bits."""
     in_type: FixedPoint = plan.in_type
     raw = np.arange(1 << in_type.width)
     X = np.where(raw > in_type.max_int, raw - (1 << in_type.width), raw)
-    return np.clip((X * index.mult + index.offset) >> plan.node.coder.shift, 0, plan.node.coder.n_codes - 1)
+    coder = plan.node.coder
+    return np.asarray(np.clip((X * index.mult + index.offset) >> coder.shift, 0, coder.n_codes - 1))
 
 
 def _roms(plan: LayerPlan) -> tuple[dict[bytes, str], list[str]]:
@@ -166,9 +164,7 @@ def _output(plan: LayerPlan, number: int, output: OutputPlan) -> Iterator[str]:
     else:
         rounded = f"{total.name}[{total.width - 1}:{output.shift - total.zeros}]"
     yield f"wire {vector(kept)}{r} = {rounded};"
-    value, tests = _clip(
-        r, kept, signed=signed, low=out_type.min_int, high=out_type.max_int, out_width=out_type.width
-    )
+    value, tests = _clip(r, kept, signed=signed, low=out_type.min_int, high=out_type.max_int, out_width=out_type.width)
     yield from tests
     names = [f"y{number}_{j}" for j in range(output.delay)]
     for name, source in zip(names, [value, *names], strict=False):

@@ -234,9 +234,9 @@ def _add(operands: tuple[Term, ...], name: str) -> Sum:
 
 def _tree(terms: list[Term], output: int) -> tuple[tuple[Sum, ...], ...]:
     """Return the levels of the adder tree over at least one term."""
-    levels = []
+    levels: list[tuple[Sum, ...]] = []
     while len(terms) > 1:
-        terms.sort(key=lambda term: term.order)
+        terms = sorted(terms, key=lambda term: term.order)
         pairs = [tuple(terms[j : j + 2]) for j in range(0, len(terms), 2)]
         level = tuple(_add(pair, f"s{output}_{len(levels) + 1}_{j}") for j, pair in enumerate(pairs))
         levels.append(level)
@@ -257,8 +257,8 @@ def plan_layer(node: EdgeTable, in_type: FixedPoint, domain: tuple[Interval, ...
         in_type: type of its input integers.
         domain: per input, the integers that can occur.
     """
-    alive = node.alive.any(axis=0)
-    indices = [plan_index(node.coder, i, in_type, domain[i]) for i in range(node.n_in) if alive[i]]
+    alive = np.flatnonzero(node.alive.any(axis=0)).tolist()
+    indices = [plan_index(node.coder, i, in_type, domain[i]) for i in alive]
     tables = _Tables()
     drafts: list[tuple[tuple[tuple[Sum, ...], ...], Term | None, int, Interval]] = []
     for output in range(node.n_out):
@@ -282,6 +282,4 @@ def plan_layer(node: EdgeTable, in_type: FixedPoint, domain: tuple[Interval, ...
     table_register = any(index.width > FUSED_BITS for index in indices)
     outputs = tuple(OutputPlan(*draft, delay=depth - len(draft[0]) + 1) for draft in drafts)
     latency = int(code_register) + int(table_register) + depth + 1
-    return LayerPlan(
-        node, in_type, tuple(indices), tables.sorted(), outputs, code_register, table_register, latency
-    )
+    return LayerPlan(node, in_type, tuple(indices), tables.sorted(), outputs, code_register, table_register, latency)

@@ -13,7 +13,18 @@ from pymodel.errors import IRError
 __all__ = ["extend", "identifier", "literal", "vector"]
 
 #: What comes before an underscore in a keyword: `always_comb`, `s_until`, `wait_order` ...
-_KEYWORD_PREFIXES = ("always_", "accept_", "disable_", "first_", "pulsestyle_", "reject_", "s_", "sync_", "until_", "wait_")
+_KEYWORD_PREFIXES = (
+    "always_",
+    "accept_",
+    "disable_",
+    "first_",
+    "pulsestyle_",
+    "reject_",
+    "s_",
+    "sync_",
+    "until_",
+    "wait_",
+)
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
