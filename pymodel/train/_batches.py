@@ -1,0 +1,105 @@
+"""Training rows as tensors in memory, shuffled by index: no worker processes, no copies but the batch itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pymodel.data import Dataset
+from pymodel.errors import ConfigError
+from pymodel.ir import IntArray, Task
+
+__all__ = ["Batches", "prepared", "targets"]
+
+
+def prepared(dataset: Dataset, indices: IntArray | None = None, *, test: bool = False) -> Tensor:
+    """Return rows as the model sees them, float32 (rows, features).
+
+    Args:
+        dataset: the data.
+        indices: which rows; None takes all.
+        test: of the test part instead of the training part.
+    """
+    rows = dataset.x_test if test else dataset.x_train
+    return torch.from_numpy(dataset.host.prepare(rows if indices is None else rows[indices]).astype(np.float32))
+
+
+def targets(dataset: Dataset, indices: IntArray | None = None, *, test: bool = False) -> Tensor:
+    """Return class indices int64 (rows,), or standardised targets float32 (rows, 1)."""
+    y = dataset.y_test if test else dataset.y_train
+    if indices is not None:
+        y = y[indices]
+    if dataset.task is Task.CLASSIFICATION:
+        return torch.from_numpy(y.astype(np.int64))
+    standard = (y - dataset.host.target_offset) / dataset.host.target_scale
+    return torch.from_numpy(standard.astype(np.float32)).unsqueeze(1)
+
+
+class Batches:
+    """The training rows (without the validation rows), one epoch of shuffled batches at a time.
+
+    Args:
+        dataset: the data.
+        batch_size: rows per batch; the last batch of an epoch may be smaller.
+        augment: `shift` moves every image by -1, 0 or 1 pixel in each direction, at random in every epoch; the pixels
+            that come in from outside are 0.
+        seed: of shuffling and augmentation.
+
+    Raises:
+        ConfigError: if `augment` is asked for rows that are no images.
+    """
+
+    def __init__(self, dataset: Dataset, batch_size: int, augment: str | None, seed: int) -> None:
+        if augment is not None and dataset.image is None:
+            raise ConfigError(f"train.augment 'shift' needs images, and {dataset.name!r} has none; set it to null")
+        self.batch_size = batch_size
+        self._random = torch.Generator().manual_seed(seed)
+        self._y = targets(dataset, dataset.fit)
+        self._rows = len(self._y)
+        self._stride = 0
+        if augment is None or dataset.image is None:
+            self._x = prepared(dataset, dataset.fit)
+            return
+        # Raw pixels with a border of one, from which a batch takes shifted windows; scaled per batch.
+        height, width = dataset.image
+        self._stride = width + 2
+        images = dataset.x_train[dataset.fit].reshape(-1, height, width)
+        padded = np.pad(images, ((0, 0), (1, 1), (1, 1)))
+        self._x = torch.from_numpy(padded.reshape(len(images), -1))
+        window = np.arange(height)[:, None] * self._stride + np.arange(width)
+        self._window = torch.from_numpy(window.reshape(-1))
+        self._offset = torch.tensor(dataset.host.feature_offset, dtype=torch.float32)
+        self._scale = torch.tensor(dataset.host.feature_scale, dtype=torch.float32)
+
+    @property
+    def rows(self) -> int:
+        """Rows per epoch."""
+        return self._rows
+
+    def __len__(self) -> int:
+        """Batches per epoch."""
+        return -(-self._rows // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (x, y) batches of one epoch, in a new order each time."""
+        for rows in torch.split(torch.randperm(self._rows, generator=self._random), self.batch_size):
+            yield self._take(rows), self._y[rows]
+
+    def sample(self, rows: int) -> Tensor:
+        """Return the first `rows` training rows, not augmented, for calibration: float32 (<= rows, features)."""
+        if not self._stride:
+            return self._x[:rows]
+        return self._scaled(self._x[:rows][:, self._window + self._stride + 1])
+
+    def _take(self, rows: Tensor) -> Tensor:
+        if not self._stride:
+            return self._x[rows]
+        corner = torch.randint(0, 3, (len(rows), 2), generator=self._random)
+        start = corner[:, 0] * self._stride + corner[:, 1]
+        return self._scaled(self._x[rows].gather(1, self._window + start[:, None]))
+
+    def _scaled(self, raw: Tensor) -> Tensor:
+        return (raw.to(torch.float32) - self._offset) * self._scale
