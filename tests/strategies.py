@@ -2,13 +2,12 @@
 
 `random_ir` draws everything the contract allows: KanLinear and EdgeTable layers in one chain, identity, per-layer and
 per-input coders (negative and zero multipliers, any number of codes), separate base coders, layers without base
-branch, pruned edges, dead layers, shift 0, negative rescale multipliers, sums just below 2^53. The tables are random
+branch, pruned edges, dead layers, shift 0, negative rescale multipliers, sums near 2^53. The tables are random
 integers, not splines: stations must agree on any table.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 import hypothesis.strategies as st
@@ -64,20 +63,26 @@ def _coder(rng: Rng, in_type: FixedPoint, n_in: int, n_codes: int, *, per_input:
     return AffineCoder(mult, offset, shift, n_codes, -1.0, 2.0 / n_codes)
 
 
-def _rescale_shift(rng: Rng, absolute: int, out_bits: int) -> int:
-    """Return a shift that makes sums up to `absolute` reach, and sometimes exceed, `out_bits` bits."""
+def _bias_and_shift(rng: Rng, sums: IntArray, out_type: FixedPoint, absolute: int) -> tuple[IntArray, int]:
+    """Return a bias (N,) and a shift that spread the sums (samples, N) over the output type and somewhat beyond it.
+
+    `absolute` bounds the sums of absolute values; one time in ten the bias is as wide as that.
+    """
+    spread = int(np.ptp(sums, axis=0).max()) + 1
+    shift = max(0, spread.bit_length() - out_type.width + int(rng.integers(-1, 2)))
     if _chance(rng, 0.1):
-        return 0
-    return max(0, absolute.bit_length() - out_bits - int(rng.integers(0, 4)))
-
-
-def _bias(rng: Rng, absolute: int, n_out: int) -> IntArray:
-    return rng.integers(-absolute // 2 - 1, absolute // 2 + 2, size=n_out, dtype=np.int64)
+        wild = max(absolute, 1 << 20)
+        return rng.integers(-wild, wild, size=sums.shape[1], dtype=np.int64), shift if _chance(rng, 0.5) else 0
+    middle = (out_type.min_int + out_type.max_int) // 2 << shift
+    jitter = rng.integers(-spread // 4 - 1, spread // 4 + 2, size=sums.shape[1])
+    return middle - (sums.min(axis=0) + sums.max(axis=0)) // 2 + jitter, shift
 
 
 def _kan_linear(
-    rng: Rng, name: str, source: str, in_type: FixedPoint, n_in: int, out_type: FixedPoint, n_out: int, code_bits: int
+    rng: Rng, name: str, source: str, in_type: FixedPoint, X: IntArray, out_type: FixedPoint, n_out: int, code_bits: int
 ) -> KanLinear:
+    n_in = X.shape[1]
+
     def coder() -> AffineCoder:
         identity = not in_type.signed and in_type.width <= code_bits and _chance(rng, 0.6)
         n_codes = 1 << in_type.width if identity else int(rng.integers(1, (1 << code_bits) + 1))
@@ -102,10 +107,18 @@ def _kan_linear(
         base = BaseBranch(base_coder, "silu", table, 0.0625, base_weights)
         base_acc = 60 * weight * n_in
     acc = (top + 1) * weight * window * n_in
-    wide = 50 - (acc + base_acc).bit_length()
+    wide = 51 - (acc + base_acc).bit_length()
     mult = (1 << (wide if _chance(rng, 0.15) else int(rng.integers(0, 11)))) - 1
-    absolute = (acc + base_acc) * max(mult, 1)
-    no_base = np.zeros(n_out, dtype=np.int64)
+    spline_mult = _integers(rng, -mult, mult, (n_out,))
+    base_mult = _integers(rng, -mult, mult, (n_out,)) if base is not None else np.zeros(n_out, dtype=np.int64)
+    weights *= keep[:, :, None]
+    codes = spline_coder.codes(X)
+    windows = start[codes][:, :, None] + np.arange(window)
+    picked = weights[:, np.arange(n_in)[:, None], windows]  # (N, samples, I, K)
+    sums = (picked * values[codes]).sum(axis=(2, 3)).T * spline_mult
+    if base is not None:
+        sums += base.table[base.coder.codes(X)] @ base.weights.T * base_mult
+    bias, shift = _bias_and_shift(rng, sums, out_type, (acc + base_acc) * max(mult, 1))
     return KanLinear(
         name=name,
         inputs=(source,),
@@ -123,28 +136,26 @@ def _kan_linear(
                 order=window - 1,
                 knots=np.linspace(-1.0, 1.0, n_basis + window),
             ),
-            weights * keep[:, :, None],
+            weights,
         ),
         base=base,
-        rescale=Rescale(
-            _integers(rng, -mult, mult, (n_out,)),
-            no_base if base is None else _integers(rng, -mult, mult, (n_out,)),
-            _bias(rng, absolute, n_out),
-            _rescale_shift(rng, absolute, out_type.width),
-        ),
+        rescale=Rescale(spline_mult, base_mult, bias, shift),
     )
 
 
 def _edge_table(
-    rng: Rng, name: str, source: str, in_type: FixedPoint, n_in: int, out_type: FixedPoint, n_out: int, code_bits: int
+    rng: Rng, name: str, source: str, in_type: FixedPoint, X: IntArray, out_type: FixedPoint, n_out: int, code_bits: int
 ) -> EdgeTable:
+    n_in = X.shape[1]
     identity = not in_type.signed and in_type.width <= code_bits and _chance(rng, 0.6)
     n_codes = 1 << in_type.width if identity else int(rng.integers(1, (1 << code_bits) + 1))
     coder = _coder(rng, in_type, n_in, n_codes, per_input=_chance(rng, 0.3), identity=identity)
-    bits = 50 - n_in.bit_length() if _chance(rng, 0.15) else int(rng.integers(1, 12))
+    bits = 51 - n_in.bit_length() if _chance(rng, 0.15) else int(rng.integers(1, 12))
     tables = _integers(rng, -(1 << (bits - 1)), (1 << (bits - 1)) - 1, (n_in, n_codes, n_out))
     keep = rng.random((n_in, 1, n_out)) < rng.choice([0.0, 0.3, 0.7, 1.0], p=[0.05, 0.3, 0.3, 0.35])
-    absolute = n_in << bits
+    tables *= keep
+    sums = tables[np.arange(n_in), coder.codes(X)].sum(axis=1)
+    bias, shift = _bias_and_shift(rng, sums, out_type, n_in << bits)
     return EdgeTable(
         name=name,
         inputs=(source,),
@@ -152,9 +163,9 @@ def _edge_table(
         value_lsb=out_type.lsb,
         value_offset=0.0,
         coder=coder,
-        tables=tables * keep,
-        bias=_bias(rng, absolute, n_out),
-        shift=_rescale_shift(rng, absolute, out_type.width),
+        tables=tables,
+        bias=bias,
+        shift=shift,
     )
 
 
@@ -181,7 +192,7 @@ def random_ir(
     width = in_bits if in_bits is not None else int(rng.integers(1, 11))
     in_type = FixedPoint(width, int(rng.integers(-2, width + 2)), signed=_chance(rng, 0.5))
     nodes: list[Node] = [Quantize("x", (), in_type, in_type.lsb, 0.0, widths[0])]
-    for index, (n_in, n_out) in enumerate(itertools.pairwise(widths)):
+    for index, n_out in enumerate(widths[1:]):
         if index == len(widths) - 2:
             width = out_bits if out_bits is not None else int(rng.integers(2, 21))
             out_type = FixedPoint(width, int(rng.integers(1, width + 1)), signed=True)
@@ -189,7 +200,8 @@ def random_ir(
             width = int(rng.integers(1, code_bits + 1))
             out_type = FixedPoint(width, width, signed=False)
         make = _edge_table if _chance(rng, edge_tables) else _kan_linear
-        nodes.append(make(rng, f"layers_{index}", nodes[-1].name, in_type, n_in, out_type, n_out, code_bits))
+        X = rng.integers(in_type.min_int, in_type.max_int, size=(64, widths[index]), endpoint=True, dtype=np.int64)
+        nodes.append(make(rng, f"layers_{index}", nodes[-1].name, in_type, X, out_type, n_out, code_bits))
         in_type = out_type
     host = HostSpec(
         task=Task.CLASSIFICATION,

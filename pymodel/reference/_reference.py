@@ -1,0 +1,89 @@
+"""The reference interpreter of a KAN IR."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from pymodel.errors import DataError
+from pymodel.ir import IntArray, KanIR, KanLinear
+from pymodel.reference._kernel import drop_stale_caches
+from pymodel.reference.base_table import base_table
+from pymodel.reference.bspline_rom import bspline_rom
+from pymodel.reference.coder import coder
+from pymodel.reference.edge_table import EdgeTableTables, edge_table
+from pymodel.reference.kan_dense import KanDenseTables, kan_dense
+from pymodel.reference.mac_array import base_mac, spline_mac
+from pymodel.reference.rescale import rescale, round_saturate
+
+__all__ = ["Reference"]
+
+drop_stale_caches(
+    (base_mac, base_table, bspline_rom, coder, edge_table, kan_dense, rescale, round_saturate, spline_mac)
+)
+
+
+class Reference:
+    """Runs a KAN IR, node by node, in exact int64 arithmetic (the IR's 2^53 bound rules overflow out).
+
+    The constructor lays the constants out once; `run` may then be called any number of times.
+
+    Attributes:
+        ir: the program.
+    """
+
+    def __init__(self, ir: KanIR) -> None:
+        self.ir = ir
+        self._layers = [
+            KanDenseTables.pack(node) if isinstance(node, KanLinear) else EdgeTableTables.pack(node)
+            for node in ir.layers
+        ]
+
+    def _check(self, X: npt.ArrayLike) -> IntArray:
+        """Return a copy of `X` as contiguous int64 (rows, n_in), or refuse it."""
+        source = self.ir.input
+        array = np.asarray(X)
+        if array.ndim != 2 or array.shape[1] != source.size:
+            raise DataError(
+                f"input integers of shape (rows, {source.size}) were expected, not {array.shape}; pass one row per sample"
+            )
+        if array.dtype.kind not in "iu":
+            raise DataError(
+                f"input integers were expected, not {array.dtype}; quantize the real values with the input type first"
+            )
+        t = source.out_type
+        if array.size and (int(array.min()) < t.min_int or int(array.max()) > t.max_int):
+            raise DataError(
+                f"input integers in {t.min_int} … {t.max_int} were expected, found {array.min()} … {array.max()}; "
+                "quantize the real values with the input type first"
+            )
+        # Always a copy: the result must not alias the caller's array, and a read-only one would be another type to numba.
+        return np.array(array, dtype=np.int64, order="C", copy=True)
+
+    def run(self, X: npt.ArrayLike, threads: int | None = None) -> dict[str, IntArray]:
+        """Return the integers of every node.
+
+        Args:
+            X: (rows, n_in) input integers within the input type; any integer dtype; zero rows are fine.
+            threads: how many to use; all that numba has by default, and never more than that.
+
+        Returns:
+            (rows, n_out) int64 integers by node name, the input node (a copy of `X`) included.
+
+        Raises:
+            DataError: if `X` has another shape, is not integer, or leaves the range of the input type, or if `threads`
+                is not positive.
+        """
+        if threads is not None and threads < 1:
+            raise DataError(f"at least one thread was expected, not {threads}; leave threads out to use all cores")
+        values: dict[str, IntArray] = {self.ir.input.name: self._check(X)}
+        before: int = numba.get_num_threads()
+        available: int = numba.config.NUMBA_NUM_THREADS
+        numba.set_num_threads(min(threads or before, available))
+        try:
+            for layer in self._layers:
+                values[layer.node.name] = layer.run(values[layer.node.inputs[0]])
+        finally:
+            numba.set_num_threads(before)
+        return values
