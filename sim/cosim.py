@@ -136,7 +136,7 @@ class CosimResult:
 
     def border(self, name: str) -> Border:
         """Return the result as the border of two stations; broken port rules count as mismatches."""
-        return Border(name, self.vectors, self.mismatches, self.nodes, self.first)
+        return Border(name, self.vectors, self.mismatches, self.nodes, self.first, self.problems)
 
 
 def cosim(

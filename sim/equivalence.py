@@ -38,6 +38,7 @@ class Border:
         mismatches: rows with at least one different integer at any node.
         nodes: mismatching rows per node that was compared, in program order.
         first: the first difference, or None.
+        problems: broken rules of the station's ports (RTL), each a sentence; they count as mismatches.
     """
 
     name: str
@@ -45,11 +46,19 @@ class Border:
     mismatches: int
     nodes: Mapping[str, int]
     first: FirstMismatch | None
+    problems: tuple[str, ...] = ()
 
     @property
     def equal(self) -> bool:
         """True if something was compared and nothing differs."""
         return self.vectors > 0 and self.mismatches == 0
+
+    @property
+    def failure(self) -> str:
+        """One sentence on what differs."""
+        what = f"{self.mismatches:,} of {self.vectors:,} vectors differ" if self.mismatches else "nothing was compared"
+        where = "; ".join(filter(None, [f"first {self.first}" if self.first else "", *self.problems]))
+        return f"{self.name}: {what}" + (f", {where}" if where else "")
 
 
 def compare(name: str, got: Mapping[str, IntArray], expected: Mapping[str, IntArray], order: Sequence[str]) -> Border:

@@ -20,7 +20,7 @@ __all__ = ["SIGNALS_FILE", "NodeSignal", "PortShape", "SignalMap", "load_signals
 
 SIGNALS_FILE = "signals.json"
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,254}")
-_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\.(v|sv|vh|svh)")
+_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\.(v|sv|vh|svh|mem|hex)")
 _SCHEMA = 1
 _MAX_COUNT = 1 << 20
 _MAX_WIDTH = 62
@@ -77,7 +77,7 @@ class SignalMap:
         output_node: IR node whose integers `out_data` carries.
         nodes: the visible nodes in pipeline order.
         collapsed: nodes that were absorbed in others and exist nowhere as signals.
-        files: Verilog files, plain names in the folder of `signals.json`.
+        files: Verilog and memory files, plain names in the folder of `signals.json`.
     """
 
     engine: str
@@ -170,7 +170,7 @@ def load_signals(rtl_dir: Path) -> SignalMap:
 
 
 def verilog_files(rtl_dir: Path, signals: SignalMap) -> list[Path]:
-    """Return the Verilog files that `signals` lists.
+    """Return the files that `signals` lists.
 
     Raises:
         DataError: if one is missing or is not a regular file of `rtl_dir`.
@@ -214,10 +214,10 @@ def _nodes(table: _Reader, latency: int) -> tuple[tuple[NodeSignal, ...], tuple[
 
 def _files(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not value:
-        raise _Reader.error("files", "a list of Verilog file names", value)
+        raise _Reader.error("files", "a list of file names", value)
     for name in value:
         if not isinstance(name, str) or not _FILE_NAME.fullmatch(name):
-            raise _Reader.error("files", "plain names of Verilog files beside it", name)
+            raise _Reader.error("files", "plain names of Verilog or memory files beside it", name)
     if len(set(value)) != len(value):
         raise _Reader.error("files", "without repeated names", value)
     return tuple(value)

@@ -42,6 +42,30 @@ class VectorSet:
     n_coverage: int
     coverage: Coverage
 
+    def subset(self, limit: int | None) -> IntArray:
+        """Return the indices of at most `limit` rows, in order: half of them test rows, then coverage, corners, random.
+
+        A part that does not use its share leaves it to the next one; None takes all rows.
+        """
+        total = self.X.shape[0]
+        if limit is None or limit >= total:
+            return np.arange(total, dtype=np.int64)
+        corner, random = self.n_test, self.n_test + self.n_corner
+        parts = (
+            range(min(self.n_test, (limit + 1) // 2)),
+            range(random + self.n_random, total),
+            range(corner, random),
+            range(random, random + self.n_random),
+            range(self.n_test),
+        )
+        chosen: dict[int, None] = {}
+        for part in parts:
+            for row in part:
+                if len(chosen) == limit:
+                    break
+                chosen[row] = None
+        return np.array(sorted(chosen), dtype=np.int64)
+
 
 def corner_rows(ir: KanIR) -> IntArray:
     """Return rows (R, n_in) of extreme and regular inputs.

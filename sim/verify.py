@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pymodel.errors import IRError, ModelError
 from pymodel.ir import HostSpec, IntArray, KanIR, Quantize, Task, load_arrays, load_ir, save_arrays
@@ -41,16 +42,22 @@ _ALONE_RANDOM_ROWS = 2048
 
 @dataclass(frozen=True)
 class StoredVectors:
-    """The vectors of a build: input integers (rows, n_in), the first `n_test` with labels or targets `y`."""
+    """The vectors of a build.
+
+    Attributes:
+        X: input integers (rows, n_in); the first `len(y)` rows are the test rows.
+        y: class indices or targets of the test rows.
+        rtl_rows: indices of the rows that RTL simulation gets.
+    """
 
     X: IntArray
-    y: np.ndarray  # type: ignore[type-arg]
-    n_test: int
+    y: npt.NDArray[Any]
+    rtl_rows: IntArray
 
 
-def save_vectors(path: Path, vectors: VectorSet, y_test: np.ndarray) -> None:  # type: ignore[type-arg]
+def save_vectors(path: Path, vectors: VectorSet, y_test: npt.NDArray[Any], rtl_rows: IntArray) -> None:
     """Write the vectors of a build; `y_test` holds class indices (int64) or targets (float64) of the test rows."""
-    save_arrays(path, {"X": vectors.X, "y": y_test, "n_test": np.array([vectors.n_test], dtype=np.int64)})
+    save_arrays(path, {"X": vectors.X, "y": y_test, "rtl_rows": rtl_rows})
 
 
 def load_vectors(path: Path, ir: KanIR) -> StoredVectors:
@@ -64,15 +71,16 @@ def load_vectors(path: Path, ir: KanIR) -> StoredVectors:
     except FileNotFoundError:
         raise IRError(f"{path.name} is missing in {path.parent}; build the model again") from None
     t = ir.input.out_type
-    X, y, n_test = arrays.get("X"), arrays.get("y"), arrays.get("n_test")
-    if X is None or y is None or n_test is None or n_test.shape != (1,) or X.dtype.kind != "i" or X.ndim != 2:
-        raise IRError(f"{path.name} must hold the arrays X, y and n_test; build the model again")
-    if X.shape[0] == 0 or X.shape[1] != ir.input.n_out or X.min() < t.min_int or X.max() > t.max_int:
+    X, y, rtl_rows = arrays.get("X"), arrays.get("y"), arrays.get("rtl_rows")
+    if X is None or y is None or rtl_rows is None or X.dtype.kind != "i" or rtl_rows.dtype.kind != "i":
+        raise IRError(f"{path.name} must hold the arrays X, y and rtl_rows; build the model again")
+    if X.ndim != 2 or X.shape[0] == 0 or X.shape[1] != ir.input.n_out or X.min() < t.min_int or X.max() > t.max_int:
         raise IRError(f"{path.name} holds rows that the input of the model cannot take; build the model again")
-    n = int(n_test[0])
-    if not 0 <= n <= X.shape[0] or y.shape[0] != n:
-        raise IRError(f"{path.name} has {y.shape[0]} targets for {n} test rows; build the model again")
-    return StoredVectors(X, y, n)
+    if y.ndim != 1 or y.shape[0] > X.shape[0]:
+        raise IRError(f"{path.name} has targets of shape {y.shape} for {X.shape[0]} rows; build the model again")
+    if rtl_rows.ndim != 1 or not rtl_rows.size or rtl_rows.min() < 0 or rtl_rows.max() >= X.shape[0]:
+        raise IRError(f"{path.name} names RTL rows that do not exist; build the model again")
+    return StoredVectors(X, y, rtl_rows)
 
 
 def check_model_matches_ir(frozen: FrozenKAN, ir: KanIR) -> None:
@@ -135,13 +143,31 @@ def csim_border(ir: KanIR, project: Path, X: IntArray, expected: Mapping[str, In
 
 
 def rtl_border(
-    rtl_dir: Path, X: IntArray, expected: Mapping[str, IntArray], seed: int
+    rtl_dir: Path,
+    X: IntArray,
+    rows: IntArray,
+    expected: Mapping[str, IntArray],
+    seed: int,
+    work_dir: Path | None = None,
 ) -> tuple[Border, CosimResult]:
-    """Co-simulate one engine's RTL as it is now and compare every layer that it does not collapse."""
+    """Co-simulate one engine's RTL as it is now and compare every layer that it does not collapse.
+
+    Args:
+        rtl_dir: the engine's folder.
+        X: input integers of all vectors.
+        rows: indices of the vectors to simulate.
+        expected: integers of every node for all vectors.
+        seed: of bubbles and stalls.
+        work_dir: keeps the compiled simulator.
+    """
     from sim.cosim import cosim
 
-    result = cosim(rtl_dir, X, expected, seed=seed)
-    return result.border(f"rtl_vs_reference.{rtl_dir.name}"), result
+    part = {name: values[rows] for name, values in expected.items()}
+    result = cosim(rtl_dir, X[rows], part, seed=seed, work_dir=work_dir)
+    border = result.border(f"rtl_vs_reference.{rtl_dir.name}")
+    if border.first is not None:  # name the vector by its place among all
+        border = replace(border, first=replace(border.first, vector=int(rows[border.first.vector])))
+    return border, result
 
 
 @dataclass(frozen=True)
@@ -186,6 +212,6 @@ def verify(folder: Path, *, seed: int = 0, progress: Progress | None = None) -> 
         # The compilers of csim and RTL run as processes, so two threads keep both cores busy.
         tell("csim" + "".join(f", RTL ({path.name})" for path in engines))
         csim = pool.submit(csim_border, ir, folder / "hls", stored.X, expected)
-        rtl = [rtl_border(path, stored.X, expected, seed)[0] for path in engines]
+        rtl = [rtl_border(path, stored.X, stored.rtl_rows, expected, seed)[0] for path in engines]
         borders += [csim.result()[0], *rtl]
     return Verification(tuple(borders))

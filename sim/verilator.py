@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pymodel.errors import ToolError
 from sim._harness import HARNESS_TOP, harness_verilog
-from sim._process import run_tool, tool_environment
+from sim.process import run_tool, tool_environment
 from sim.signals import SignalMap, verilog_files
 
 __all__ = ["Simulator", "Tools", "build_simulator", "find_tools", "run_bench"]

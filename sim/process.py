@@ -29,7 +29,7 @@ def log_tail(text: str) -> str:
 
 
 def run_tool(
-    command: Sequence[str], *, what: str, cwd: Path, env: Mapping[str, str], timeout: float, remedy: str
+    command: Sequence[str], *, what: str, cwd: Path, env: Mapping[str, str], timeout: float | None, remedy: str
 ) -> str:
     """Run `command` and return its output (stdout and stderr together).
 
@@ -38,7 +38,7 @@ def run_tool(
         what: subject of the error sentence, e.g. `Verilator`.
         cwd: working directory.
         env: the whole environment.
-        timeout: seconds, after which the process and its children are killed.
+        timeout: seconds, after which the process and its children are killed; None waits for ever.
         remedy: last part of the error sentence.
 
     Raises:
@@ -64,7 +64,7 @@ def run_tool(
         _kill_group(process)
         output, _ = process.communicate()
         raise ToolError(
-            f"{what} did not finish within {timeout:.0f} s; {remedy}; its log ends with:\n{log_tail(output)}"
+            f"{what} did not finish within {timeout} s; {remedy}; its log ends with:\n{log_tail(output)}"
         ) from None
     except BaseException:
         _kill_group(process)

