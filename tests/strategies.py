@@ -66,11 +66,11 @@ def _coder(rng: Rng, in_type: FixedPoint, n_in: int, n_codes: int, *, per_input:
 def _bias_and_shift(rng: Rng, sums: IntArray, out_type: FixedPoint, absolute: int) -> tuple[IntArray, int]:
     """Return a bias (N,) and a shift that spread the sums (samples, N) over the output type and somewhat beyond it.
 
-    `absolute` bounds the sums of absolute values; one time in ten the bias is as wide as that.
+    `absolute` bounds the sums of absolute values; one time in twenty the bias is as wide as that.
     """
     spread = int(np.ptp(sums, axis=0).max()) + 1
     shift = max(0, spread.bit_length() - out_type.width + int(rng.integers(-1, 2)))
-    if _chance(rng, 0.1):
+    if _chance(rng, 0.05):
         wild = max(absolute, 1 << 20)
         return rng.integers(-wild, wild, size=sums.shape[1], dtype=np.int64), shift if _chance(rng, 0.5) else 0
     middle = (out_type.min_int + out_type.max_int) // 2 << shift
@@ -97,7 +97,7 @@ def _kan_linear(
     start = rng.integers(0, n_basis - window + 1, size=spline_coder.n_codes)
     weight = 1 << int(rng.integers(0, 8))
     weights = _integers(rng, -weight, weight - 1, (n_out, n_in, n_basis))
-    keep = rng.random((n_out, n_in)) < rng.choice([0.0, 0.3, 0.7, 1.0], p=[0.05, 0.3, 0.3, 0.35])
+    keep = rng.random((n_out, n_in)) < rng.choice([0.0, 0.3, 0.7, 1.0], p=[0.02, 0.28, 0.3, 0.4])
     base, base_acc = None, 0
     base_keep = keep & (rng.random((n_out, n_in)) < 0.8)
     if _chance(rng, 0.7):
@@ -152,7 +152,7 @@ def _edge_table(
     coder = _coder(rng, in_type, n_in, n_codes, per_input=_chance(rng, 0.3), identity=identity)
     bits = 51 - n_in.bit_length() if _chance(rng, 0.15) else int(rng.integers(1, 12))
     tables = _integers(rng, -(1 << (bits - 1)), (1 << (bits - 1)) - 1, (n_in, n_codes, n_out))
-    keep = rng.random((n_in, 1, n_out)) < rng.choice([0.0, 0.3, 0.7, 1.0], p=[0.05, 0.3, 0.3, 0.35])
+    keep = rng.random((n_in, 1, n_out)) < rng.choice([0.0, 0.3, 0.7, 1.0], p=[0.02, 0.28, 0.3, 0.4])
     tables *= keep
     sums = tables[np.arange(n_in), coder.codes(X)].sum(axis=1)
     bias, shift = _bias_and_shift(rng, sums, out_type, n_in << bits)

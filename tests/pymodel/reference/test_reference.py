@@ -62,7 +62,7 @@ def test_the_random_programs_reach_every_kind_of_layer() -> None:
         ir = random_ir(seed)
         Y = Reference(ir).run(random_inputs(ir, 50, np.random.default_rng(seed)))[ir.output]
         varied += bool(np.ptp(Y, axis=0).any())
-    assert varied > 60
+    assert varied > 45
 
 
 @pytest.mark.parametrize("rows", [0, 1, 63, 64, 65, 200])
