@@ -1,6 +1,6 @@
 """KAN layers for torch: float ones for training, and frozen ones that compute the KAN IR's integers."""
 
-from pymodel.layers._bspline import uniform_knots
+from pymodel.layers._bspline import feature_table, uniform_knots
 from pymodel.layers._efficient_kan import MAX_ORDER, EfficientKAN, EfficientKANLinear
 from pymodel.layers._float_file import load_float, save_float
 from pymodel.layers._frozen import INPUT_NAME, CoderFacts, FrozenKAN, FrozenKANLinear
@@ -16,6 +16,7 @@ __all__ = [
     "FrozenKAN",
     "FrozenKANLinear",
     "ensure_layer_handlers",
+    "feature_table",
     "load_float",
     "load_frozen",
     "save_float",

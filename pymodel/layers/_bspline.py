@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["cell_matrix", "features", "input_gradient", "support", "uniform_knots"]
+__all__ = ["cell_matrix", "feature_table", "features", "input_gradient", "support", "uniform_knots"]
 
 
 def uniform_knots(low: float, high: float, grid: int, order: int) -> npt.NDArray[np.float64]:
@@ -132,3 +132,24 @@ def input_gradient(
     slopes = _horner(_coefficients(order, x.dtype, x.device)[1], position)
     by_basis = row.gather(1, columns).view(slopes.shape).mul_(slopes).sum(dim=1)
     return by_base.add_(by_basis, alpha=1.0 / step)
+
+
+def feature_table(points: Tensor, low: float, step: float, grid: int, order: int) -> tuple[Tensor, Tensor]:
+    """Return `[SiLU, B_0 … B_(G+k-1)]` and their derivatives at `points` (C,), each (C, G + k + 1); no gradient.
+
+    Args:
+        points: (C,), floating point.
+        low: start of the grid.
+        step: length of its cells.
+        grid: G.
+        order: k.
+    """
+    x = points.detach().unsqueeze(-1)
+    n_features = grid + order + 1
+    columns, position = support(x, low, step, grid, order)
+    slopes = x.new_zeros(x.shape[0], n_features + 1)
+    local = _horner(_coefficients(order, x.dtype, x.device)[1], position)
+    slopes.scatter_(1, columns, local.reshape(columns.shape) * (1.0 / step))
+    sigmoid = torch.sigmoid(x)
+    slopes[:, :1] = sigmoid * (1.0 + x * (1.0 - sigmoid))
+    return features(x, columns, position, order, n_features), slopes[:, :-1]

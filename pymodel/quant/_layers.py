@@ -1,0 +1,219 @@
+"""KAN layers for quantization-aware training (QAT): they compute what the hardware will, and can still learn.
+
+The inputs of a hidden layer travel in units of its codes, `u = (x - low) / step`, because the previous layer's rescale
+emits codes directly. Tables depend on step and low only, so they are computed once per training step.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from pymodel.errors import ConfigError, ModelError
+from pymodel.ir import MAX_TABLE_BITS
+from pymodel.layers import EfficientKANLinear, ensure_layer_handlers, uniform_knots
+from pymodel.quant._functions import dyadic
+from pymodel.quant._quantizers import ActivationQuantizer, InputQuantizer, TensorQuantizer
+from pymodel.quant._ste import edge_linear, replace, table_linear
+from pymodel.quant._tables import CodeTables, Geometry, code_tables
+
+__all__ = ["Codes", "QuantKANLinear"]
+
+
+class Codes(NamedTuple):
+    """What a code stands for: `low + step * code`; scalars."""
+
+    step: Tensor
+    low: Tensor
+
+
+class QuantKANLinear(nn.Module):
+    """A KAN layer whose weights, codes and tables are quantized (or, with `edge`, its edge functions as a whole).
+
+    Args:
+        source: the float layer; its weights and mask are copied.
+        quantizer: of the inputs.
+        base_bits, spline_bits: of the weights.
+        basis_bits: of basis values and base table.
+        edge_bits: of an edge's table entries. If given, the layer is trained in edge-table form, and the other three
+            have no effect: only the whole edge function is rounded.
+
+    Attributes:
+        base_weight: parameter (N, I).
+        spline_weight: parameter (N, I, G + k).
+        mask: bool buffer (N, I); False removes an edge.
+
+    Raises:
+        ConfigError: if the edge-table form is asked for with codes of more than 10 bits.
+    """
+
+    mask: Tensor
+
+    def __init__(
+        self,
+        source: EfficientKANLinear,
+        quantizer: InputQuantizer | ActivationQuantizer,
+        *,
+        base_bits: int,
+        spline_bits: int,
+        basis_bits: int,
+        edge_bits: int | None = None,
+    ) -> None:
+        super().__init__()
+        ensure_layer_handlers()
+        if edge_bits is not None and quantizer.bits > MAX_TABLE_BITS:
+            raise ConfigError(
+                f"quantize.edge trains tables, which codes of {quantizer.bits} bits are too wide for; use at most "
+                f"{MAX_TABLE_BITS} activation bits or leave edge out"
+            )
+        self.in_features, self.out_features = source.in_features, source.out_features
+        self.geometry = Geometry(source.low, source.step, source.grid_size, source.order)
+        self.grid_range = (source.low, source.high)
+        self.basis_bits = basis_bits
+        self.quantizer = quantizer
+        self.base_weight = nn.Parameter(source.base_weight.detach().clone())
+        self.spline_weight = nn.Parameter(source.spline_weight.detach().clone())
+        self.register_buffer("mask", source.mask.clone())
+        self.base_quantizer: TensorQuantizer | None = None
+        self.spline_quantizer: TensorQuantizer | None = None
+        self.edge_quantizer: TensorQuantizer | None = None
+        if edge_bits is None:
+            self.base_quantizer, self.spline_quantizer = TensorQuantizer(base_bits), TensorQuantizer(spline_bits)
+        else:
+            self.edge_quantizer = TensorQuantizer(edge_bits, symmetric=False)
+        self._tables: CodeTables | None = None
+        self._tables_key: tuple[object, ...] = ()
+
+    @property
+    def n_basis(self) -> int:
+        """G + k."""
+        return self.geometry.grid + self.geometry.order
+
+    @property
+    def knots(self) -> npt.NDArray[np.float64]:
+        """The G + 2k + 1 knots in float64."""
+        return uniform_knots(*self.grid_range, self.geometry.grid, self.geometry.order)
+
+    def tables(self) -> CodeTables:
+        """Return the tables of the layer's codes, computed anew only if step or low changed."""
+        q = self.quantizer
+        source = q.log_step if isinstance(q, ActivationQuantizer) else q.step
+        like = self.base_weight
+        key = (float(source.detach()), float(q.low.detach()), like.dtype, like.device)
+        if self._tables is None or key != self._tables_key:
+            low, step = float(q.low.detach()), float(q.step.detach())
+            self._tables = code_tables(self.geometry, low, step, q.n_codes, self.basis_bits, like.detach())
+            self._tables_key = key
+        return self._tables
+
+    def masked_weights(self) -> tuple[Tensor, Tensor]:
+        """Return base (N, I) and spline weights (N, I, n_basis); those of removed edges are 0."""
+        return self.base_weight * self.mask, self.spline_weight * self.mask.unsqueeze(-1)
+
+    def apply_mask(self, mask: Tensor) -> None:
+        """Keep the edges where `mask` (N, I) is True; the others count as 0 from now on.
+
+        Raises:
+            ModelError: if the shape differs.
+        """
+        if mask.shape != self.mask.shape:
+            raise ModelError(f"a mask of shape {tuple(self.mask.shape)} was expected, not {tuple(mask.shape)}")
+        self.mask.copy_(mask.to(torch.bool))
+
+    # --- the branch form --------------------------------------------------------------------------------------------
+
+    def factors(self, out_step: float) -> tuple[float, float]:
+        """Return what one unit of the spline's and of the base's accumulator is worth, in units of `out_step`."""
+        assert self.base_quantizer is not None
+        assert self.spline_quantizer is not None
+        tables = self.tables()
+        spline = tables.basis_lsb * float(self.spline_quantizer.step.detach())
+        return spline / out_step, tables.base_lsb * float(self.base_quantizer.step.detach()) / out_step
+
+    def _branches(self, u: Tensor, here: Codes, after: Codes | None) -> Tensor:
+        assert self.base_quantizer is not None
+        assert self.spline_quantizer is not None
+        tables = self.tables()
+        base, spline = self.masked_weights()
+        # The rescale will multiply by dyadic numbers; train with those. A power-of-two LSB (the last layer) leaves
+        # the multipliers as they are.
+        factors = self.factors(1.0 if after is None else float(after.step.detach()))
+        (spline_mult, base_mult), shift = dyadic(factors)
+        base = self.base_quantizer(base) * (base_mult * 2.0**-shift / factors[1])
+        spline = self.spline_quantizer(spline) * (spline_mult * 2.0**-shift / factors[0])
+        y = table_linear(u, here.step, here.low, base, spline, tables.rounded, tables.slopes)
+        return y if after is None else (y - after.low) / after.step
+
+    # --- the edge-table form ----------------------------------------------------------------------------------------
+
+    def edge_step(self, after: Codes | None) -> tuple[Tensor, int]:
+        """Return the edge tables' step (a scalar), `2^-n` of the next layer's (or of 1), and n."""
+        assert self.edge_quantizer is not None
+        soft = self.edge_quantizer.step
+        unit = torch.ones_like(soft) if after is None else after.step.detach()
+        shift = int(torch.floor(torch.log2(unit / soft.detach()) + 0.5).item())
+        if after is not None:
+            shift = max(shift, 0)
+        return replace(soft, unit * 2.0**-shift), shift
+
+    def edge_functions(self) -> Tensor:
+        """Return (I, C, N): the edges' real functions at the representatives, not rounded."""
+        base, spline = self.masked_weights()
+        weight = torch.cat((base.unsqueeze(-1), spline), dim=-1)
+        return self.tables().exact @ weight.permute(1, 2, 0)
+
+    def edge_bias(self, step: float, after: Codes | None) -> int:
+        """Return the bias, in units of the edge tables' step, that shifts the outputs to the next layer's codes."""
+        return 0 if after is None else int(np.floor(-float(after.low.detach()) / step + 0.5))
+
+    def _edges(self, u: Tensor, here: Codes, after: Codes | None) -> Tensor:
+        assert self.edge_quantizer is not None
+        step, shift = self.edge_step(after)
+        entries = self.edge_quantizer.quantize(self.edge_functions(), step)
+        base, spline = self.masked_weights()
+        weight = torch.cat((base.unsqueeze(-1), spline), dim=-1).detach()
+        y = edge_linear(u, here.step, here.low, entries, weight, self.tables().slopes)
+        # Sums of entries are integers times the step; float rounding must not decide a tie.
+        integers = torch.floor(y.detach() / step.detach() + 0.5)
+        if after is None:
+            return replace(y, integers * step.detach())
+        bias = self.edge_bias(float(step.detach()), after)
+        return replace((y - after.low) / after.step, (integers + bias) * 2.0**-shift)
+
+    def forward(self, u: Tensor, here: Codes, after: Codes | None) -> Tensor:
+        """Return the outputs, (B, N): real numbers, or in units of the next layer's codes if there is one.
+
+        Args:
+            u: (B, I), inputs in units of codes.
+            here: what this layer's codes stand for.
+            after: what the next layer's codes stand for; None for the last layer.
+        """
+        return self._branches(u, here, after) if self.edge_quantizer is None else self._edges(u, here, after)
+
+    @torch.no_grad()
+    def calibrate_weights(self) -> None:
+        """Set the weights' steps (or the edge tables') from the weights as they are."""
+        base, spline = self.masked_weights()
+        if self.edge_quantizer is not None:
+            self.edge_quantizer.calibrate(self.edge_functions())
+            return
+        assert self.base_quantizer is not None
+        assert self.spline_quantizer is not None
+        self.base_quantizer.calibrate(base)
+        self.spline_quantizer.calibrate(spline)
+
+    @torch.no_grad()
+    def histogram(self, u: Tensor) -> Tensor:
+        """Return how often input i has code c, (I, C) int64, for inputs `u` (B, I) in units of codes."""
+        n_codes = self.quantizer.n_codes
+        codes = torch.floor(u + 0.5).clamp_(0, n_codes - 1).long()
+        flat = codes + torch.arange(self.in_features, device=codes.device) * n_codes
+        return torch.bincount(flat.flatten(), minlength=self.in_features * n_codes).view(self.in_features, n_codes)
+
+    def extra_repr(self) -> str:
+        """Return what `print(model)` shows."""
+        return f"{self.in_features}, {self.out_features}, codes={self.quantizer.n_codes}, basis_bits={self.basis_bits}"

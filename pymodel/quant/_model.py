@@ -1,0 +1,140 @@
+"""A whole network for QAT: built from a float KAN, calibrated on data, trained like any module, frozen at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pymodel.errors import DataError, ModelError
+from pymodel.ir import FixedPoint
+from pymodel.layers import EfficientKAN
+from pymodel.quant._layers import Codes, QuantKANLinear
+from pymodel.quant._quantizers import ActivationQuantizer, InputQuantizer, TensorQuantizer
+from pymodel.settings import QuantizeSettings
+
+__all__ = ["QuantKAN", "quantize_model"]
+
+
+class QuantKAN(nn.Module):
+    """A chain of :class:`QuantKANLinear` layers. Make one with :func:`quantize_model`, then :meth:`calibrate` it.
+
+    Attributes:
+        layers: `nn.Sequential` of the layers (a container: their `forward` needs the neighbours' codes).
+        settings: the bits it was made with.
+    """
+
+    def __init__(self, layers: Sequence[QuantKANLinear], settings: QuantizeSettings) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+        self.settings = settings
+        self.calibrated = False
+
+    def kan_layers(self) -> Iterator[QuantKANLinear]:
+        """Yield the layers in order."""
+        for layer in self.layers:
+            assert isinstance(layer, QuantKANLinear)
+            yield layer
+
+    @property
+    def in_type(self) -> FixedPoint:
+        """Type of the input integers."""
+        return next(self.kan_layers()).quantizer.in_type
+
+    def codes(self) -> list[Codes]:
+        """Return what each layer's codes stand for, as tensors with gradients where they are learned."""
+        return [Codes(*layer.quantizer.scaled(layer.in_features)) for layer in self.kan_layers()]
+
+    def _first(self, x: Tensor) -> Tensor:
+        first = next(self.kan_layers())
+        if x.shape[-1:] != (first.in_features,):
+            raise DataError(f"inputs of {first.in_features} features were expected, not a shape of {tuple(x.shape)}")
+        assert isinstance(first.quantizer, InputQuantizer)
+        return first.quantizer.codes(x.reshape(-1, first.in_features)).to(first.base_weight.dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the real outputs (…, N) for prepared features (…, I)."""
+        u = self._first(x)
+        codes = self.codes()
+        for layer, here, after in zip(self.kan_layers(), codes, [*codes[1:], None], strict=True):
+            u = layer(u, here, after)
+        return u.reshape(*x.shape[:-1], u.shape[-1])
+
+    @torch.no_grad()
+    def calibrate(self, x: Tensor) -> None:
+        """Set every step and offset from prepared features `x` (rows, I), layer by layer, by least squared error.
+
+        Raises:
+            ModelError: if a weight or an activation is not finite.
+        """
+        u = self._first(x)
+        layers = list(self.kan_layers())
+        for layer, following in zip(layers, [*layers[1:], None], strict=True):
+            layer.calibrate_weights()
+            here = Codes(*layer.quantizer.scaled(1))
+            if following is not None:
+                assert isinstance(following.quantizer, ActivationQuantizer)
+                following.quantizer.calibrate(layer(u, here, None))
+                u = layer(u, here, Codes(*following.quantizer.scaled(1)))
+        self.calibrated = True
+
+    @torch.no_grad()
+    def histograms(self, x: Tensor) -> list[Tensor]:
+        """Return, per layer, how often each input has each code, (I, C), over the rows of `x` (rows, I)."""
+        u = self._first(x)
+        codes = self.codes()
+        result = []
+        for layer, here, after in zip(self.kan_layers(), codes, [*codes[1:], None], strict=True):
+            result.append(layer.histogram(u))
+            u = layer(u, here, after)
+        return result
+
+    def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
+        """Return optimiser groups: weights with `weight_decay`, steps and offsets without any."""
+        quantizers = (TensorQuantizer, ActivationQuantizer)
+        scalars = [p for m in self.modules() if isinstance(m, quantizers) for p in m.parameters(recurse=False)]
+        ids = {id(p) for p in scalars}
+        weights = [p for p in self.parameters() if id(p) not in ids]
+        return [
+            {"params": weights, "weight_decay": weight_decay},
+            {"params": scalars, "weight_decay": 0.0},
+        ]
+
+
+def quantize_model(model: EfficientKAN, settings: QuantizeSettings) -> QuantKAN:
+    """Return a copy of a float model, with quantizers; the steps are not set before :meth:`QuantKAN.calibrate`.
+
+    Args:
+        model: the float model.
+        settings: bits of every quantizer.
+
+    Raises:
+        ConfigError: if bits do not combine.
+        ModelError: if a weight is NaN or infinite.
+    """
+    layers = []
+    for index, source in enumerate(model.kan_layers()):
+        for name, parameter in source.named_parameters():
+            if not bool(torch.isfinite(parameter).all()):
+                raise ModelError(
+                    f"layers_{index}.{name} holds NaN or infinity, so it cannot be quantized; train with a lower rate"
+                )
+        bits = settings.activation_bits(index)
+        quantizer: InputQuantizer | ActivationQuantizer
+        if index == 0:
+            quantizer = InputQuantizer(bits, settings.input, (source.low, source.high))
+        else:
+            quantizer = ActivationQuantizer(bits)
+        layers.append(
+            QuantKANLinear(
+                source,
+                quantizer,
+                base_bits=settings.base_weights,
+                spline_bits=settings.spline_weights,
+                basis_bits=settings.basis,
+                edge_bits=settings.edge,
+            )
+        )
+    return QuantKAN(layers, settings).to(layers[0].base_weight.device)
