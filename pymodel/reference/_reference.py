@@ -9,6 +9,7 @@ import numpy.typing as npt
 from pymodel.errors import DataError
 from pymodel.ir import IntArray, KanIR, KanLinear
 from pymodel.reference._kernel import drop_stale_caches
+from pymodel.reference._pack import BLOCK
 from pymodel.reference.base_table import base_table
 from pymodel.reference.bspline_rom import bspline_rom
 from pymodel.reference.coder import coder
@@ -77,10 +78,12 @@ class Reference:
         """
         if threads is not None and threads < 1:
             raise DataError(f"at least one thread was expected, not {threads}; leave threads out to use all cores")
-        values: dict[str, IntArray] = {self.ir.input.name: self._check(X)}
+        inputs = self._check(X)
+        values: dict[str, IntArray] = {self.ir.input.name: inputs}
         before: int = numba.get_num_threads()
         available: int = numba.config.NUMBA_NUM_THREADS
-        numba.set_num_threads(min(threads or before, available))
+        blocks = max(1, -(-inputs.shape[0] // BLOCK))  # a thread without a block would only wait
+        numba.set_num_threads(min(threads or before, available, blocks))
         try:
             for layer in self._layers:
                 values[layer.node.name] = layer.run(values[layer.node.inputs[0]])
