@@ -23,17 +23,21 @@ BACKEND = "VitisKAN"
 
 
 def register(*, register_backend: Callable[[str, type], None], register_writer: Callable[[str, type], None]) -> None:
-    """Register writer, layer class and backend; called by hls4ml while it is half imported.
+    """Register writer, layer class and backend, once; called by hls4ml while it is half imported.
 
     Args:
         register_backend: hls4ml's `register_backend(name, class)`.
         register_writer: hls4ml's `register_writer(name, class)`.
     """
+    from hls4ml.backends.backend import get_available_backends
+
     from hwgen.plugin._backend import VitisKANBackend
     from hwgen.plugin._config import show_kan_precisions
     from hwgen.plugin._layer import register_layers
     from hwgen.plugin._writer import VitisKANWriter
 
+    if BACKEND.lower() in get_available_backends():
+        return
     register_writer(BACKEND, VitisKANWriter)  # first: the backend's constructor asks for it
     register_layers()
     register_backend(BACKEND, VitisKANBackend)

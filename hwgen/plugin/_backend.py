@@ -12,9 +12,8 @@ from hls4ml.backends.fpga.fpga_backend import FPGABackend
 from hls4ml.backends.vitis.vitis_backend import VitisBackend
 from hls4ml.model.flow import get_flow, register_flow
 
-from hwgen.plugin._bridge import has_batch_entry_points
-from hwgen.plugin._layer import BACKEND_NAME, INPUT_SHAPE
-from hwgen.plugin._passes import ConnectKanLayers, kan_layers
+from hwgen.plugin._layer import BACKEND_NAME, INPUT_SHAPE, PORTABLE
+from hwgen.plugin._passes import ConnectKanLayers, SetStamp
 from hwgen.plugin._templates import KanConfigTemplate, KanFunctionTemplate
 from pymodel.errors import DataError, ToolError
 
@@ -31,35 +30,44 @@ class VitisKANBackend(VitisBackend):  # type: ignore[misc]  # hls4ml publishes n
         self.register_template(KanConfigTemplate)
         self.register_template(KanFunctionTemplate)
         self.register_pass(ConnectKanLayers.name, ConnectKanLayers)
+        self.register_pass(SetStamp.name, SetStamp)
         self._register_flows()
 
     def _register_flows(self) -> None:
         """Add our passes to the flows of Vitis; not inherited, because those would end in Vitis' own writer."""
         prefix = self.name.lower()
+        # After every pass that may still change a stock layer's type, before types become C++.
         connect = register_flow(
-            "init_layers", [f"{prefix}:{ConnectKanLayers.name}"], requires=["vivado:init_layers"], backend=self.name
+            "connect", [f"{prefix}:{ConnectKanLayers.name}"], requires=["vivado:optimize"], backend=self.name
         )
         templates = register_flow(
             "apply_templates", self._get_layer_templates, requires=["vivado:apply_templates"], backend=self.name
         )
         requires = list(get_flow("vitis:ip").requires)
-        requires.insert(requires.index("vivado:init_layers") + 1, connect)
+        requires.insert(requires.index("vivado:optimize") + 1, connect)
         requires.insert(requires.index("vivado:apply_templates") + 1, templates)
         self._default_flow = register_flow("ip", None, requires=requires, backend=self.name)
         self._writer_flow = register_flow(
-            "write", ["make_stamp", f"{prefix}:write_hls"], requires=[self._default_flow], backend=self.name
+            "write",
+            [f"{prefix}:{SetStamp.name}", f"{prefix}:write_hls"],
+            requires=[self._default_flow],
+            backend=self.name,
         )
 
-    def create_initial_config(self, input_shape: tuple[int, ...] | None = None, **kwargs: Any) -> dict[str, Any]:
+    def create_initial_config(
+        self, input_shape: tuple[int, ...] | None = None, portable: bool = False, **kwargs: Any
+    ) -> dict[str, Any]:
         """Return the configuration of a conversion; the arguments are those of hls4ml's Vitis backend.
 
         Args:
             input_shape: shape of the input without the batch, where `hls_config` does not give it.
+            portable: write no path into the project's `hls4ml_config.yml`, so that the folder may be moved.
             **kwargs: see `hls4ml.backends.VitisBackend.create_initial_config`.
         """
         config: dict[str, Any] = super().create_initial_config(**kwargs)
         if input_shape is not None:
             config[INPUT_SHAPE] = tuple(input_shape)
+        config[PORTABLE] = portable
         return config
 
     def compile(self, model: Any) -> str:
@@ -85,15 +93,17 @@ class VitisKANBackend(VitisBackend):  # type: ignore[misc]  # hls4ml publishes n
         """
         from sim.csim import default_threads
 
-        if kan_layers(model) and not all(np.isfinite(part).all() for part in (x if isinstance(x, list) else [x])):
+        if not all(np.isfinite(part).all() for part in (x if isinstance(x, list | tuple) else [x])):
             raise DataError("expected finite inputs, found NaN or infinity; clean the data before predicting")
-        if not has_batch_entry_points(model):
-            return model._predict(x)  # noqa: SLF001 - hls4ml's own row by row prediction has no public name
+        # The steps of hls4ml's own prediction have no public names.
         _, ctype = model._get_top_function(x)  # noqa: SLF001 - checks that x is a contiguous float array
+        library = model._top_function_lib  # noqa: SLF001
+        if not hasattr(library, "kan_csim_predict_float"):
+            return model._predict(x)  # noqa: SLF001 - several inputs or outputs: row by row
         n_rows = model._compute_n_samples(x)  # noqa: SLF001 - checks the size
         y = np.empty((n_rows, int(model.get_output_variables()[0].size())), dtype=ctype)
         real = "float" if ctype is ctypes.c_float else "double"
-        function = getattr(model._top_function_lib, f"kan_csim_predict_{real}")  # noqa: SLF001
+        function = getattr(library, f"kan_csim_predict_{real}")
         function.restype = None
         function(
             ctypes.c_longlong(n_rows),

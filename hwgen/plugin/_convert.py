@@ -31,7 +31,8 @@ def convert_frozen(
 ) -> Any:
     """See :func:`hwgen.plugin.convert`."""
     import hls4ml
-    from hwgen.plugin._backend import BACKEND_NAME
+
+    from hwgen.plugin._layer import BACKEND_NAME
 
     if not isinstance(model, FrozenKAN):
         raise ModelError(f"a FrozenKAN can be converted, not a {type(model).__name__}; freeze the model first")
@@ -56,6 +57,7 @@ def convert_frozen(
             part=part,
             clock_period=clock_ns,
             io_type=io,
+            portable=True,
         )
         result.write()
     return result

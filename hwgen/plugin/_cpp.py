@@ -9,16 +9,15 @@ from pymodel.ir import IntArray, check_name, signed_width, unsigned_width
 
 __all__ = ["ap_int", "array", "check_project_name", "is_reserved", "layer_identifier", "native_type"]
 
-_RESERVED = frozenset(
-    """
+_RESERVED_TEXT = """
     alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t class compl const
     constexpr const_cast continue decltype default delete do double dynamic_cast else enum explicit export extern false
     float for friend goto if inline int long mutable namespace new noexcept not not_eq nullptr operator or or_eq private
     protected public register reinterpret_cast return short signed sizeof static static_assert static_cast struct switch
     template this thread_local throw true try typedef typeid typename union unsigned using virtual void volatile wchar_t
     while xor xor_eq main std nnet kan4ml kan_csim input_t result_t
-    """.split()
-)
+"""
+_RESERVED = frozenset(_RESERVED_TEXT.split())
 _NATIVE = (
     ("signed char", -(1 << 7), (1 << 7) - 1),
     ("unsigned char", 0, (1 << 8) - 1),
@@ -84,7 +83,8 @@ def array(name: str, values: IntArray) -> str:
         name: an identifier.
         values: int64, (n,) or (rows, n).
     """
-    assert values.ndim in (1, 2) and values.size > 0
+    assert values.ndim in (1, 2)
+    assert values.size > 0
     shape = "".join(f"[{n}]" for n in values.shape)
     if values.ndim == 1:
         body = f"\n    {{{_literals(values)}}}"

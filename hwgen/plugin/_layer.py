@@ -29,6 +29,8 @@ BACKEND_NAME = "VitisKAN"
 LAYER = "KanLayer"
 #: Key of hls4ml's configuration under which the backend keeps the argument `input_shape` of a conversion.
 INPUT_SHAPE = "KanInputShape"
+#: Likewise for the argument `portable`.
+PORTABLE = "KanPortable"
 #: hls4ml's snake-case names of the strategies that exist.
 _LATENCY, _EDGE_TABLE = "latency", "edge_table"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from hwgen.plugin._precision import check_override, same_values, to_hls4ml
 from pymodel.errors import ModelError
 from pymodel.ir import EdgeTable, HostSpec, KanIR, KanLinear, Node, Quantize
 
-__all__ = ["ConnectKanLayers", "kan_layers"]
+__all__ = ["ConnectKanLayers", "SetStamp", "kan_layers"]
 
 
 def kan_layers(model: Any) -> list[KanLayer]:
@@ -56,7 +57,7 @@ def _program(model: Any, host: HostSpec | None, name: str) -> KanIR | None:
     nodes: list[Node] = [
         Quantize(ir_name(layers[0].name), (), first.in_type, first.in_type.lsb, 0.0, size=size),
     ]
-    for before, layer in zip(layers, layers[1:], strict=False):
+    for before, layer in itertools.pairwise(layers):
         if list(layer.inputs) != list(before.outputs) or layer.in_type != nodes[-1].out_type:
             return None
         node: KanLinear | EdgeTable = replace(layer.node, inputs=(nodes[-1].name,))
@@ -100,4 +101,21 @@ class ConnectKanLayers(ModelOptimizerPass):  # type: ignore[misc]  # hls4ml publ
         for layer in kan_layers(model):
             _connect(layer)
         model.kan_ir = _program(model, host, name)
+        return False
+
+
+class SetStamp(ModelOptimizerPass):  # type: ignore[misc]  # hls4ml publishes no types
+    """Replaces hls4ml's random stamp, which would make every conversion of one model another project.
+
+    Only `build_lib.sh` reads it; the libraries of :mod:`sim.csim` are named by their content.
+    """
+
+    name = "set_stamp"
+
+    def __init__(self) -> None:
+        """No state."""
+
+    def transform(self, model: Any) -> bool:
+        """Set the stamp; the graph stays as it is."""
+        model.config.config["Stamp"] = "csim"
         return False

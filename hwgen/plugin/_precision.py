@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from hls4ml.model.types import FixedPrecisionType, IntegerPrecisionType, RoundingMode, SaturationMode
-from hls4ml.model.types import UnspecifiedPrecisionType
+from hls4ml.model.types import (
+    FixedPrecisionType,
+    IntegerPrecisionType,
+    RoundingMode,
+    SaturationMode,
+    UnspecifiedPrecisionType,
+)
 
 from pymodel.errors import ConfigError
 from pymodel.ir import FixedPoint

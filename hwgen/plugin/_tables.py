@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from hwgen.plugin._cpp import ap_int, array, layer_identifier
-from pymodel.ir import AffineCoder, EdgeTable, IntArray, KanIR, KanLinear, unsigned_width
 from pymodel._version import __version__
+from pymodel.ir import AffineCoder, EdgeTable, IntArray, KanIR, KanLinear, unsigned_width
 
 __all__ = ["TABLE_DIR", "arguments", "config_structs", "function", "table_header", "table_header_path"]
 

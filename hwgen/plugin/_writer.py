@@ -7,12 +7,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import hwgen
 import yaml
 from hls4ml.writer.vitis_writer import VitisWriter
 
+import hwgen
 from hwgen.plugin._bridge import BATCH_HEADER, batch_entry_points, has_batch_entry_points
-from hwgen.plugin._layer import INPUT_SHAPE
+from hwgen.plugin._layer import INPUT_SHAPE, PORTABLE
 from hwgen.plugin._passes import kan_layers
 from hwgen.plugin._tables import TABLE_DIR, table_header, table_header_path
 from hwgen.plugin._taps import TAPS_HEADER
@@ -87,9 +87,18 @@ class VitisKANWriter(VitisWriter):  # type: ignore[misc]  # hls4ml publishes no 
 
     def write_yml(self, model: Any) -> None:
         """Write the configuration without the torch model: its pickled text is slow, large and not portable."""
-        config = {key: value for key, value in model.config.config.items() if key not in ("PytorchModel", INPUT_SHAPE)}
+        config = {k: v for k, v in model.config.config.items() if k not in ("PytorchModel", INPUT_SHAPE, PORTABLE)}
+        if model.config.get_config_value(PORTABLE):
+            config["OutputDir"] = "."
         path = Path(model.config.get_output_dir()) / "hls4ml_config.yml"
-        path.write_text(yaml.dump(config), encoding="utf-8")
+        path.write_text(yaml.dump(_plain(config)), encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    """Return `value` with lists for tuples, which hls4ml's own loader of the file refuses."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _firmware(model: Any) -> Path:
