@@ -106,9 +106,7 @@ def verify(
     print_borders(console, [(border.name, border_entry(border)) for border in result.borders])
     failure = result.first_failure
     if failure is not None:
-        raise MismatchError(
-            f"{failure.name}: {failure.mismatches} of {failure.vectors} vectors differ, first {failure.first}"
-        )
+        raise MismatchError(failure.failure)
     console.print("[green]equal: every station gives the same integers[/green]")
 
 

@@ -10,10 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from pymodel.train import TrainResult, save_float, train
 from rich.console import Console
-from sim.cosim import CosimResult
 
 from hwgen._output import check_target, keep_failed, staged
 from hwgen.build._metrics import metric_values, test_details
@@ -22,13 +19,15 @@ from hwgen.report import REPORT_SCHEMA, border_entry, layer_entries, renew_html,
 from hwgen.synth import SynthEstimate, estimate
 from hwgen.tables import TablesDesign, generate
 from pymodel.data import Dataset, load
-from pymodel.errors import ConfigError, MismatchError
+from pymodel.errors import MismatchError
 from pymodel.ir import IntArray, KanIR, load_ir, save_ir, to_edge_tables
-from pymodel.layers import FrozenKAN, load_frozen, save_frozen
+from pymodel.layers import FrozenKAN, load_frozen, save_float, save_frozen
 from pymodel.lower import lower
 from pymodel.reference import Reference
+from pymodel.train import TrainResult, check_widths, train
+from sim.cosim import CosimResult
 from sim.equivalence import Border
-from sim.vectors import VectorSet, make_vectors
+from sim.vectors import make_vectors
 from sim.verify import csim_border, layers_alone_border, rtl_border, save_vectors, torch_border
 
 __all__ = ["BuildResult", "build"]
@@ -80,7 +79,7 @@ def build(config: Config, target: Path, *, console: Console | None = None) -> Bu
     clock = _Clock(console or Console(quiet=True))
     start = time.perf_counter()
     dataset = load(config.data, config.model.range)
-    _check_widths(config, dataset)
+    check_widths(dataset, config.model)
     with staged(target) as work:
         report, borders = _stages(config, dataset, work, clock)
         report["seconds"]["total"] = time.perf_counter() - start
@@ -89,22 +88,12 @@ def build(config: Config, target: Path, *, console: Console | None = None) -> Bu
         failed = next((border for border in borders if not border.equal), None)
         if failed is not None:
             kept = keep_failed(work, target)
-            raise MismatchError(f"{failed.name}: {failed.mismatches} vectors differ, first {failed.first}; see {kept}")
+            raise MismatchError(f"{failed.failure}; the build is kept in {kept}")
     return BuildResult(target, report)
 
 
-def _check_widths(config: Config, dataset: Dataset) -> None:
-    n_features, n_outputs = len(dataset.host.features), max(1, len(dataset.host.classes))
-    widths = config.model.widths
-    if (widths[0], widths[-1]) != (n_features, n_outputs):
-        raise ConfigError(
-            f"model.widths must start with {n_features} (features) and end with {n_outputs} (outputs) for this data, "
-            f"not {list(widths)}; change model.widths"
-        )
-
-
 def _stages(config: Config, dataset: Dataset, work: Path, clock: _Clock) -> tuple[dict[str, Any], list[Border]]:
-    (work / "config.yaml").write_text(dump_config(config), encoding="utf-8")
+    (work / "config.yaml").write_text(dump_config(config, work), encoding="utf-8")
     result = train(dataset, config.model, config.quantize, config.train, console=clock.console)
     clock.done("train", "trained (float)", result.seconds["train"])
     clock.done("quantize", "trained (quantized) and frozen", result.seconds["quantize"])
@@ -114,11 +103,12 @@ def _stages(config: Config, dataset: Dataset, work: Path, clock: _Clock) -> tupl
         X_test = ir.input.out_type.quantize(dataset.host.prepare(dataset.x_test))
         vectors = make_vectors(ir, X_test, config.hardware.vectors, _VECTOR_SEED, reference.run)
         expected = reference.run(vectors.X)
-        y_test = np.asarray(dataset.y_test, dtype=np.float64 if not dataset.host.classes else np.int64)
-        save_vectors(work / "vectors.npz", vectors, y_test)
+        y_test = dataset.y_test
+        rtl_rows = vectors.subset(config.hardware.rtl_vectors)
+        save_vectors(work / "vectors.npz", vectors, y_test, rtl_rows)
     with clock.stage("torch", "torch compared with the reference"):
         borders = [torch_border(ir, frozen, vectors.X, expected), layers_alone_border(ir, frozen, _VECTOR_SEED)]
-    hardware = _Hardware(config, frozen, ir, vectors, expected, work, clock)
+    hardware = _Hardware(config, frozen, ir, vectors.X, rtl_rows, expected, work, clock)
     with ThreadPoolExecutor(max_workers=1) as pool:
         synth = hardware.generate_rtl(pool)
         csim, Y_csim = hardware.csim()
@@ -128,12 +118,13 @@ def _stages(config: Config, dataset: Dataset, work: Path, clock: _Clock) -> tupl
         estimates = hardware.finish_synth(synth)
     n = vectors.n_test
     Y = {"reference": expected[ir.output][:n], "csim": Y_csim[:n]}
+    rtl_tests = rtl_rows[rtl_rows < n]  # test rows come first, and so do their indices
     for _, cosim in cosims.values():
-        Y["rtl"] = cosim.outputs[:n]
+        Y["rtl"] = cosim.outputs[: rtl_tests.size]
     report = {
         "schema": REPORT_SCHEMA,
         "name": ir.name,
-        "config": config.model_dump(mode="json"),
+        "config": config.to_dict(work),
         "dataset": {
             "name": dataset.name,
             "n_train": len(dataset.y_train),
@@ -141,7 +132,7 @@ def _stages(config: Config, dataset: Dataset, work: Path, clock: _Clock) -> tupl
             "classes": list(dataset.host.classes),
             "target": dataset.host.target,
         },
-        **metric_values(ir, y_test, result, Y, rtl=bool(config.hardware.rtl)),
+        **metric_values(ir, y_test, result.metrics, Y, rtl_tests),
         "equivalence": _equivalence(borders),
         "vectors": {
             "total": vectors.X.shape[0],
@@ -149,6 +140,8 @@ def _stages(config: Config, dataset: Dataset, work: Path, clock: _Clock) -> tupl
             "corner": vectors.n_corner,
             "random": vectors.n_random,
             "coverage": vectors.n_coverage,
+            "rtl": int(rtl_rows.size),
+            "rtl_test": int(rtl_tests.size),
             "codes_reached": vectors.coverage.reached,
             "codes_total": vectors.coverage.total,
         },
@@ -181,7 +174,8 @@ class _Hardware:
     config: Config
     frozen: FrozenKAN
     ir: KanIR
-    vectors: VectorSet
+    X: IntArray
+    rtl_rows: IntArray
     expected: dict[str, IntArray]
     work: Path
     clock: _Clock
@@ -218,7 +212,7 @@ class _Hardware:
                 io=settings.io,
             )
         with self.clock.stage("csim", "csim compiled, run and compared"):
-            return csim_border(self.ir, project, self.vectors.X, self.expected)
+            return csim_border(self.ir, project, self.X, self.expected)
 
     def cosim(self) -> dict[str, tuple[Border, CosimResult]]:
         """Co-simulate every engine and compare."""
@@ -226,21 +220,17 @@ class _Hardware:
         for engine in self.config.hardware.rtl:
             with self.clock.stage("cosim", f"RTL ({engine}) co-simulated and compared"):
                 folder = self.work / "rtl" / engine
-                results[engine] = rtl_border(folder, self.vectors.X, self.expected, _VECTOR_SEED)
+                results[engine] = rtl_border(folder, self.X, self.rtl_rows, self.expected, _VECTOR_SEED)
         return results
 
     def finish_synth(self, futures: dict[str, Future[SynthEstimate]]) -> dict[str, SynthEstimate]:
         """Wait for the estimates."""
         done = {}
         for engine, future in futures.items():
-            with self.console_status(engine):
+            with self.clock.console.status(f"Yosys estimate ({engine})"):
                 done[engine] = future.result()
             self.clock.done("synth", f"Yosys estimate ({engine}), beside the above", done[engine].seconds)
         return done
-
-    def console_status(self, engine: str) -> Any:
-        """Return the spinner shown while Yosys is still running."""
-        return self.clock.console.status(f"Yosys estimate ({engine})")
 
 
 def _equivalence(borders: list[Border]) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pymodel.train import TrainResult
 
 from pymodel.ir import IntArray, KanIR, Task
 
@@ -23,31 +22,34 @@ def _regression(y: npt.NDArray[np.float64], predicted: npt.NDArray[np.float64]) 
 
 
 def metric_values(
-    ir: KanIR, y_test: npt.NDArray[Any], result: TrainResult, outputs: Mapping[str, IntArray], *, rtl: bool
+    ir: KanIR,
+    y_test: npt.NDArray[Any],
+    trained: Mapping[str, Mapping[str, float]],
+    outputs: Mapping[str, IntArray],
+    rtl_tests: IntArray,
 ) -> dict[str, Any]:
     """Return `accuracy` (classification) or `rmse` and `r2` (regression) per station.
 
     Args:
         ir: the program.
         y_test: class indices, or targets in their own units.
-        result: with the float and quantized models' metrics.
-        outputs: output integers (rows, N) per station, test rows only.
-        rtl: whether RTL was asked for; without it the entry is None.
+        trained: metrics of the float and quantized models.
+        outputs: output integers (rows, N) per station, test rows only; without `rtl`, its entry is None.
+        rtl_tests: indices of the test rows that RTL simulation got.
     """
-    if ir.host.task is Task.CLASSIFICATION:
-        accuracy: dict[str, float | None] = dict(result.metrics["accuracy"])
-        for station, Y in outputs.items():
-            accuracy[station] = float(np.mean(ir.predict(Y) == y_test))
-        if not rtl:
-            accuracy["rtl"] = None
-        return {"metric": "accuracy", "accuracy": accuracy}
-    rmse: dict[str, float | None] = dict(result.metrics["rmse"])
-    r2: dict[str, float | None] = dict(result.metrics["r2"])
-    for station, Y in outputs.items():
-        rmse[station], r2[station] = _regression(y_test, np.asarray(ir.predict(Y))[:, 0])
-    if not rtl:
-        rmse["rtl"] = r2["rtl"] = None
-    return {"metric": "rmse", "rmse": rmse, "r2": r2}
+    stations: dict[str, dict[str, float | None]] = {metric: dict(values) for metric, values in trained.items()}
+    for station in ("reference", "csim", "rtl"):
+        y = y_test[rtl_tests] if station == "rtl" else y_test
+        values: dict[str, float | None] = dict.fromkeys(stations)
+        if station in outputs and len(y):
+            predicted = np.asarray(ir.predict(outputs[station]))
+            if ir.host.task is Task.CLASSIFICATION:
+                values = {"accuracy": float(np.mean(predicted == y))}
+            else:
+                values = dict(zip(("rmse", "r2"), _regression(y, predicted[:, 0].astype(np.float64)), strict=True))
+        for metric, value in values.items():
+            stations[metric][station] = value
+    return {"metric": "accuracy" if ir.host.task is Task.CLASSIFICATION else "rmse", **stations}
 
 
 def test_details(ir: KanIR, y_test: npt.NDArray[Any], Y: IntArray) -> dict[str, Any]:
@@ -56,7 +58,7 @@ def test_details(ir: KanIR, y_test: npt.NDArray[Any], Y: IntArray) -> dict[str, 
     if ir.host.task is Task.CLASSIFICATION:
         n = len(ir.host.classes)
         matrix = np.zeros((n, n), dtype=np.int64)
-        np.add.at(matrix, (y_test, predicted), 1)
+        np.add.at(matrix, (y_test, predicted.astype(np.int64)), 1)
         return {"confusion": matrix.tolist()}
     true, points = y_test[:_MAX_SCATTER], predicted[:_MAX_SCATTER, 0]
     return {"scatter": {"true": true.tolist(), "predicted": points.tolist()}}
