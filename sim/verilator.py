@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import os
 import shutil
 import sys
+import tempfile
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -165,6 +167,8 @@ def build_simulator(
         timeout=timeout,
         remedy="correct the Verilog or generate it again",
     )
+    runtime = _Runtime(build_root, folder / "obj", f"{tools.versions} {_MAKE_FLAGS}")
+    runtime.restore()
     run_tool(
         [str(tools.make), "--silent", "-j2", "-C", str(folder / "obj"), "-f", "Vtop.mk", *_MAKE_FLAGS],
         what=f"compiling the simulator of {signals.engine}",
@@ -173,8 +177,34 @@ def build_simulator(
         timeout=timeout,
         remedy="check that g++ 12 or newer works and that the disk is not full",
     )
+    runtime.keep()
     done.touch()
     return simulator
+
+
+class _Runtime:
+    """Verilator's runtime library does not depend on the design, so its objects are compiled once per build folder."""
+
+    def __init__(self, build_root: Path, objects: Path, key: str) -> None:
+        self._store = build_root / f"runtime-{hashlib.sha256(key.encode()).hexdigest()[:20]}"
+        self._objects = objects
+
+    def restore(self) -> None:
+        if self._store.is_dir():
+            for path in self._store.iterdir():
+                shutil.copyfile(path, self._objects / path.name)
+
+    def keep(self) -> None:
+        if self._store.exists():
+            return
+        with tempfile.TemporaryDirectory(dir=self._store.parent) as name:
+            temporary = Path(name) / self._store.name
+            temporary.mkdir()
+            for path in self._objects.glob("verilated*.[od]"):
+                shutil.copyfile(path, temporary / path.name)
+            # Another process may have been faster: its objects are as good.
+            with contextlib.suppress(OSError):
+                temporary.rename(self._store)
 
 
 def _python_path() -> str:
