@@ -18,10 +18,9 @@ from pymodel.ir import AffineCoder, FixedPoint, IntArray, Interval, unsigned_wid
 
 __all__ = ["CoderForm", "Index", "plan_index"]
 
-#: Inputs of at most this many bits get their codes from a table.
-ROM_BITS = 8
-#: Inputs of at most this many bits are enumerated.
-ENUMERATED_BITS = 12
+#: Inputs of at most this many bits are enumerated, and get their codes from a table: at 8 bits that takes 4 ... 35 LUTs
+#: per input less than the arithmetic (16 codes, multipliers 3 ... 201), at 12 bits -2 ... 44.
+ROM_BITS = 12
 
 
 class CoderForm(Enum):
@@ -61,7 +60,7 @@ class Index:
 
 def _unused_bits(coder: AffineCoder, in_type: FixedPoint) -> int:
     """Return how many low bits of the input never change the code (first column of `coder`)."""
-    if in_type.width <= ENUMERATED_BITS:
+    if in_type.width <= ROM_BITS:
         codes = coder.codes(np.arange(in_type.min_int, in_type.max_int + 1)[:, None])[:, 0]
         bits = 0
         while bits < in_type.width - 1 and (codes[:: 2 << bits] == codes.reshape(-1, 2 << bits).T).all():
@@ -106,7 +105,7 @@ def plan_index(coder: AffineCoder, feature: int, in_type: FixedPoint, domain: In
         codes = one.codes((signed << low_bit)[:, None])[:, 0]
         return Index(feature, CoderForm.SLICE, low_bit, width, codes, reachable, mult, offset)
     reachable = np.zeros(1 << code_width, dtype=bool)
-    if in_type.width <= ENUMERATED_BITS:
+    if in_type.width <= ROM_BITS:
         reachable[one.codes(np.arange(domain.low, domain.high + 1)[:, None])[:, 0]] = True
     else:
         ends = one.codes(np.array([[domain.low], [domain.high]]))
