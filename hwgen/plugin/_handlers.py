@@ -9,9 +9,21 @@ from hls4ml.converters.pytorch_to_hls import PyTorchModelReader, get_supported_p
 from hls4ml.utils.torch import CustomFXTracer
 
 from hwgen.plugin._layer import INPUT_SHAPE, LAYER, ir_name
-from pymodel.layers import FrozenKANLinear
+from pymodel.errors import ModelError
+from pymodel.layers import FrozenKAN, FrozenKANLinear
 
 __all__ = ["register_torch_handlers"]
+
+#: Modules of kan4ml that hold no integers yet; hls4ml knows modules by the names of their classes.
+_UNFROZEN = (
+    "EfficientKAN",
+    "EfficientKANLinear",
+    "QuantKAN",
+    "QuantKANLinear",
+    "InputQuantizer",
+    "ActivationQuantizer",
+    "TensorQuantizer",
+)
 
 
 def _frozen_layer(
@@ -39,12 +51,21 @@ def _frozen_layer(
     return layer, [*input_shapes[0][:-1], module.out_features]
 
 
+def _unfrozen_layer(operation: str, layer_name: str, *_: Any) -> tuple[dict[str, Any], list[int | None]]:
+    """Refuse a layer that still computes with floats."""
+    raise ModelError(
+        f"{layer_name} is a trainable {operation}, which has no integers to build hardware from; freeze the model "
+        "(pymodel.quant.freeze) and convert the frozen one"
+    )
+
+
 def _keep_whole() -> None:
-    """Let hls4ml's tracer treat frozen layers as one operation, as it does with torch's own layers."""
+    """Let hls4ml's tracer treat kan4ml's layers as one operation, as it does with torch's own layers."""
     original = CustomFXTracer.is_leaf_module
 
     def is_leaf_module(self: Any, m: Any, module_qualified_name: str) -> bool:
-        return isinstance(m, FrozenKANLinear) or bool(original(self, m, module_qualified_name))
+        ours = type(m).__module__.startswith("pymodel.") and not isinstance(m, FrozenKAN)
+        return isinstance(m, FrozenKANLinear) or ours or bool(original(self, m, module_qualified_name))
 
     CustomFXTracer.is_leaf_module = is_leaf_module
 
@@ -60,13 +81,20 @@ def _inferred_shape(model: Any) -> tuple[int, ...] | None:
     return None
 
 
-def _fill_input_shape() -> None:
-    """Let a model be converted without an `InputShape` in `hls_config`: `input_shape=…`, or what the KAN layer reads."""
+def _prepare_reader() -> None:
+    """Look at the model before hls4ml traces it.
+
+    An unfrozen network is refused in our words, and a model is converted without an `InputShape` in `hls_config`:
+    `input_shape=…`, or what the first KAN layer reads.
+    """
     original = PyTorchModelReader.__init__
 
     def __init__(self: Any, config: dict[str, Any]) -> None:  # noqa: N807 - replaces a method of that name
+        model = config["PytorchModel"]
+        if type(model).__module__.startswith("pymodel.") and type(model).__name__ in _UNFROZEN:
+            _unfrozen_layer(type(model).__name__, "model")
         if config.get("InputShape") is None:
-            config["InputShape"] = config.get(INPUT_SHAPE) or _inferred_shape(config["PytorchModel"])
+            config["InputShape"] = config.get(INPUT_SHAPE) or _inferred_shape(model)
         original(self, config)
 
     PyTorchModelReader.__init__ = __init__
@@ -77,5 +105,7 @@ def register_torch_handlers() -> None:
     name = FrozenKANLinear.__name__
     if name not in get_supported_pytorch_layers():
         register_pytorch_layer_handler(name, _frozen_layer)
+        for unfrozen in _UNFROZEN:
+            register_pytorch_layer_handler(unfrozen, _unfrozen_layer)
         _keep_whole()
-        _fill_input_shape()
+        _prepare_reader()
