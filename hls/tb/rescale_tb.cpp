@@ -42,7 +42,7 @@ static void every_term() {
         for (int b = -4; b <= 3; b++) {
             for (int ms = -4; ms <= 3; ms++) {
                 for (int mb = -4; mb <= 3; mb++) {
-                    for (int bias = -16; bias <= 15; bias += 1 + (bias & 1)) {
+                    for (int bias = -16; bias <= 15; bias += 3) {
                         const ap_int<3> spline[2] = {a, b}, base[2] = {b, a};
                         const signed char spline_mult[2] = {(signed char)ms, (signed char)mb};
                         const short base_mult[2] = {(short)mb, (short)ms};
