@@ -13,13 +13,19 @@ from pymodel.errors import ToolError
 __all__ = ["log_tail", "run_tool", "tool_environment"]
 
 _TAIL_LINES = 12
-# Set by an outer `make` (jobserver, silent mode) or by a system-wide Verilator: they would change what our tools do.
+# Set by an outer `make` (jobserver, silent mode) or for a system-wide Verilator: they would change what our tools do.
 _FOREIGN_VARIABLES = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "GNUMAKEFLAGS", "VERILATOR_ROOT")
+# Settings of somebody else's cocotb test bench.
+_FOREIGN_PREFIXES = ("COCOTB_", "GPI_", "PYGPI_")
 
 
 def tool_environment(**extra: str) -> dict[str, str]:
     """Return this process's environment without the variables that would misdirect the tools, plus `extra`."""
-    environment = {key: value for key, value in os.environ.items() if key not in _FOREIGN_VARIABLES}
+    environment = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in _FOREIGN_VARIABLES and not key.startswith(_FOREIGN_PREFIXES)
+    }
     return environment | extra
 
 

@@ -238,6 +238,7 @@ def run_bench(tools: Tools, simulator: Simulator, job: Path, *, seed: int, timeo
             COCOTB_RANDOM_SEED=str(seed),
             COCOTB_RESULTS_FILE=str(job / "results.xml"),
             COCOTB_ANSI_OUTPUT="0",
+            COCOTB_REWRITE_ASSERTION_FILES="",
             KAN4ML_BENCH_JOB=str(job),
         ),
         timeout=timeout,
