@@ -6,6 +6,7 @@ unchanged project is not compiled twice, and a stale library cannot be picked up
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
 import shutil
@@ -106,9 +107,11 @@ def _writable(folder: Path) -> bool:
 
 
 @cache
-def _temporary() -> tempfile.TemporaryDirectory[str]:
+def _temporary() -> Path:
     """Return a folder that is removed when the process ends, for projects in places that cannot be written."""
-    return tempfile.TemporaryDirectory(prefix="kan4ml-csim-")
+    folder = Path(tempfile.mkdtemp(prefix="kan4ml-csim-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def compile_project(project: Path, cache_dir: Path | None = None) -> Path:
@@ -129,7 +132,7 @@ def compile_project(project: Path, cache_dir: Path | None = None) -> Path:
     if not _writable(folder):
         if cache_dir is not None:
             raise ToolError(f"the folder {cache_dir} cannot be written; give another one for compiled simulations")
-        folder = Path(_temporary().name)
+        folder = _temporary()
     library = folder.resolve() / f"{name}-{_digest(project, sources, flags)}.so"
     if library.is_file():
         return library

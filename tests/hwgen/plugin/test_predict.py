@@ -23,6 +23,8 @@ from sim.csim import Csim
 from tests.sim.csim.projects import convert
 from tests.strategies import random_ir
 
+pytestmark = pytest.mark.xdist_group("plugin_predict")  # the module's project is compiled once
+
 RNG = np.random.default_rng(0)
 
 
