@@ -19,7 +19,7 @@ from pathlib import Path
 
 from pymodel.errors import ToolError
 
-__all__ = ["compile_project", "default_threads"]
+__all__ = ["compile_project", "default_threads", "find_compiler"]
 
 #: The C++ that is simulated is the C++ that Vitis is given, in the standard that hls4ml's Tcl asks for.
 FLAGS = ("-std=c++11", "-O2", "-fPIC", "-fno-gnu-unique", "-pthread", "-w")
@@ -33,7 +33,7 @@ def default_threads() -> int:
 
 
 @cache
-def _compiler() -> tuple[str, str]:
+def find_compiler() -> tuple[str, str]:
     """Return path and version of the C++ compiler: the environment variable CXX, or g++.
 
     Raises:
@@ -78,7 +78,7 @@ def _flags(project: Path) -> list[str]:
 
 def _digest(project: Path, sources: Sequence[Path], flags: Sequence[str]) -> str:
     digest = hashlib.sha256()
-    for text in (*_compiler(), *flags):
+    for text in (*find_compiler(), *flags):
         digest.update(text.encode() + b"\0")
     for path in sources:
         content = path.read_bytes()
@@ -88,7 +88,7 @@ def _digest(project: Path, sources: Sequence[Path], flags: Sequence[str]) -> str
 
 
 def _run(project: Path, arguments: Sequence[str], what: str) -> None:
-    result = subprocess.run([_compiler()[0], *arguments], cwd=project, capture_output=True, text=True, check=False)
+    result = subprocess.run([find_compiler()[0], *arguments], cwd=project, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         lines = result.stderr.splitlines()
         first = next((line for line in lines if "error" in line), lines[-1] if lines else "no message")

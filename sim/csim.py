@@ -15,9 +15,9 @@ import numpy as np
 
 from pymodel.errors import DataError, ToolError
 from pymodel.ir import IntArray
-from sim._compile import compile_project, default_threads
+from sim._compile import compile_project, default_threads, find_compiler
 
-__all__ = ["Csim", "build_csim", "default_threads"]
+__all__ = ["Csim", "build_csim", "default_threads", "find_compiler"]
 
 #: Rows are run in blocks whose recorded integers take at most this much memory.
 _BLOCK_BYTES = 1 << 28

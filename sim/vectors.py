@@ -2,6 +2,8 @@
 
 Random inputs seldom reach every code of a hidden layer, and a constant that no vector reads cannot be checked. So rows
 are added as long as a search finds some that reach new (layer, input, code) triples; what stays unreached is counted.
+Nor does reading a constant suffice: most rows hide a small change of it behind the rounding. So rows are added that lie
+on rounding boundaries (:mod:`sim.boundary`): constructed for the first layer, searched for behind it.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pymodel.ir import IntArray, KanIR, KanLinear
+from sim.boundary import Boundary, Visibility, boundary_rows, codes_to_integers, edge_form
 
 __all__ = ["Coverage", "VectorSet", "corner_rows", "coverage", "make_vectors"]
 
@@ -21,6 +24,9 @@ BoolArray = npt.NDArray[np.bool_]
 
 _SEARCH_ROWS = 4096
 _SEARCH_ROUNDS = 12
+#: Rows searched for boundaries of hidden layers: at most so many, and so many times the network's edges.
+_BOUNDARY_ROWS = 65536
+_BOUNDARY_WORK = 500_000_000
 
 
 @dataclass(frozen=True)
@@ -33,17 +39,26 @@ class Coverage:
 
 @dataclass(frozen=True)
 class VectorSet:
-    """Input integers (rows, n_in): first the test rows, then corners, random rows and coverage rows."""
+    """Input integers (rows, n_in): first the test rows, then corners, random, coverage and boundary rows.
+
+    Attributes:
+        X: all rows; the parts follow each other in the order of the counts.
+        n_test, n_corner, n_random, n_coverage, n_boundary: rows of each part.
+        coverage: of the layers' codes.
+        visibility: changes by one LSB of the layers' edge-table entries that the rows show at that layer's output.
+    """
 
     X: IntArray
     n_test: int
     n_corner: int
     n_random: int
     n_coverage: int
+    n_boundary: int
     coverage: Coverage
+    visibility: Visibility
 
     def subset(self, limit: int | None) -> IntArray:
-        """Return the indices of at most `limit` rows, in order: half of them test rows, then coverage, corners, random.
+        """Return the indices of at most `limit` rows, in order: half of them test rows, then boundary and coverage rows, corners, random rows.
 
         A part that does not use its share leaves it to the next one; None takes all rows.
         """
@@ -138,6 +153,42 @@ def _candidates(ir: KanIR, base: IntArray, rng: np.random.Generator) -> IntArray
     return np.concatenate([uniform, two, mutated, sparse])
 
 
+def _boundary(
+    ir: KanIR, X: IntArray, seen: list[BoolArray], rng: np.random.Generator, run: Run
+) -> tuple[IntArray, Visibility]:
+    """Return rows that show changes of the layers' constants by one LSB, beyond those of `X`, and what all show."""
+    searches: list[tuple[str, Boundary]] = []
+    rows: list[IntArray] = []
+    visible = total = 0
+    for index, (layer, reached) in enumerate(zip(ir.layers, seen, strict=True)):
+        edges = edge_form(layer, ir.in_type(layer))
+        if edges is None:
+            continue
+        if index == 0:
+            reachable, integers = codes_to_integers(edges, ir.in_type(layer), rng)
+            codes, visibility = boundary_rows(edges, reachable, rng)
+            rows.append(np.take_along_axis(integers[None], codes[:, :, None], axis=2)[:, :, 0])
+            visible, total = visible + visibility.visible, total + visibility.total
+        else:
+            # `seen` marks codes of the layer's own coder; the edge form may read the input itself instead.
+            limit = np.ones((edges.n_in, edges.coder.n_codes), dtype=bool)
+            searches.append((layer.inputs[0], Boundary(edges, reached if reached.shape == limit.shape else limit)))
+
+    def explore(candidates: IntArray) -> IntArray:
+        values = run(candidates)
+        picked = [search.pick(search.layer.coder.codes(values[source])) for source, search in searches]
+        return candidates[np.unique(np.concatenate(picked))]
+
+    if searches:
+        explore(X)  # what these rows show needs no row of its own
+        weights = sum(layer.n_in * layer.n_out for layer in ir.layers)
+        rounds = min(_BOUNDARY_ROWS, _BOUNDARY_WORK // weights) // _SEARCH_ROWS
+        rows += [explore(_candidates(ir, X, rng)) for _ in range(rounds)]
+    for _, search in searches:
+        visible, total = visible + search.visibility.visible, total + search.visibility.total
+    return (np.concatenate(rows) if rows else X[:0]).astype(np.int64), Visibility(visible, total)
+
+
 def make_vectors(ir: KanIR, X_test: IntArray, n_random: int, seed: int, run: Run) -> VectorSet:
     """Build the vector set of a model.
 
@@ -168,13 +219,17 @@ def make_vectors(ir: KanIR, X_test: IntArray, n_random: int, seed: int, run: Run
         base = rows[useful]
     found = np.concatenate(extra) if extra else X[:0]
     alive = [layer.alive.any(axis=0) for layer in ir.layers]
+    X = np.concatenate([X, found]).astype(np.int64)
+    boundary, visibility = _boundary(ir, X, seen, rng, run)
     reached = sum(int(mark[a].sum()) for mark, a in zip(seen, alive, strict=True))
     total = sum(int(a.sum()) * mark.shape[1] for mark, a in zip(seen, alive, strict=True))
     return VectorSet(
-        X=np.concatenate([X, found]).astype(np.int64),
+        X=np.concatenate([X, boundary]),
         n_test=X_test.shape[0],
         n_corner=corners.shape[0],
         n_random=n_random,
         n_coverage=found.shape[0],
+        n_boundary=boundary.shape[0],
         coverage=Coverage(reached, total),
+        visibility=visibility,
     )

@@ -12,9 +12,21 @@ import numpy as np
 import numpy.typing as npt
 
 from pymodel.errors import IRError, ModelError
-from pymodel.ir import HostSpec, IntArray, KanIR, Quantize, Task, load_arrays, load_ir, save_arrays
+from pymodel.ir import (
+    EdgeTable,
+    HostSpec,
+    IntArray,
+    KanIR,
+    KanLinear,
+    Quantize,
+    Task,
+    load_arrays,
+    load_ir,
+    save_arrays,
+)
 from pymodel.layers import FrozenKAN, load_frozen
 from pymodel.reference import Reference
+from sim.boundary import boundary_rows, codes_to_integers, edge_form
 from sim.equivalence import Border, compare
 from sim.vectors import VectorSet
 
@@ -110,6 +122,19 @@ def _alone(ir: KanIR, name: str) -> KanIR:
     return KanIR("alone", (source, replace(layer, inputs=("alone",))), name, host)
 
 
+def _steps(ir: KanIR, name: str) -> list[IntArray]:
+    """Return rows that show changes of the layer's constants by one LSB, if it has an edge-table form."""
+    layer = ir.node(name)
+    assert isinstance(layer, KanLinear | EdgeTable)
+    edges = edge_form(layer, ir.in_type(layer))
+    if edges is None:
+        return []
+    rng = np.random.default_rng(0)
+    reachable, integers = codes_to_integers(edges, ir.in_type(layer), rng)
+    codes, _ = boundary_rows(edges, reachable, rng)
+    return [np.take_along_axis(integers[None], codes[:, :, None], axis=2)[:, :, 0]]
+
+
 def layers_alone_border(ir: KanIR, frozen: FrozenKAN, seed: int) -> Border:
     """Drive every layer alone, torch against the reference of the IR, with every code on every input.
 
@@ -124,7 +149,9 @@ def layers_alone_border(ir: KanIR, frozen: FrozenKAN, seed: int) -> Border:
         t, n = layer.in_type, layer.in_features
         levels = np.arange(t.min_int, t.max_int + 1, max(1, (1 << t.width) // 256), dtype=np.int64)
         rotated = levels[(np.arange(levels.size)[:, None] + np.arange(n)) % levels.size]
-        X = np.concatenate([rotated, rng.integers(t.min_int, t.max_int + 1, (_ALONE_RANDOM_ROWS, n))])
+        X = np.concatenate(
+            [rotated, rng.integers(t.min_int, t.max_int + 1, (_ALONE_RANDOM_ROWS, n)), *_steps(ir, name)]
+        )
         got = layer.run(X)
         border = compare("layers_alone", {name: got}, Reference(_alone(ir, name)).run(X), [name])
         vectors += border.vectors

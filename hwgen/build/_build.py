@@ -16,7 +16,7 @@ from hwgen._output import check_target, keep_failed, staged
 from hwgen.build._metrics import metric_values, test_details
 from hwgen.config import Config, dump_config
 from hwgen.report import REPORT_SCHEMA, border_entry, layer_entries, renew_html, save_report, tool_versions
-from hwgen.synth import SynthEstimate, estimate
+from hwgen.synth import SynthEstimate, estimate, require_yosys, yosys_family
 from hwgen.tables import TablesDesign, generate
 from pymodel.data import Dataset, load
 from pymodel.errors import MismatchError
@@ -26,9 +26,11 @@ from pymodel.lower import lower
 from pymodel.reference import Reference
 from pymodel.train import TrainResult, check_widths, train
 from sim.cosim import CosimResult
+from sim.csim import find_compiler
 from sim.equivalence import Border
 from sim.vectors import make_vectors
 from sim.verify import csim_border, layers_alone_border, rtl_border, save_vectors, torch_border
+from sim.verilator import find_tools
 
 __all__ = ["BuildResult", "build"]
 
@@ -78,6 +80,7 @@ def build(config: Config, target: Path, *, console: Console | None = None) -> Bu
     check_target(target)
     clock = _Clock(console or Console(quiet=True))
     start = time.perf_counter()
+    _check_tools(config)
     dataset = load(config.data, config.model.range)
     check_widths(dataset, config.model)
     with staged(target) as work:
@@ -90,6 +93,21 @@ def build(config: Config, target: Path, *, console: Console | None = None) -> Bu
             kept = keep_failed(work, target)
             raise MismatchError(f"{failed.failure}; the build is kept in {kept}")
     return BuildResult(target, report)
+
+
+def _check_tools(config: Config) -> None:
+    """Check, before minutes of training, that everything which the later stages need is there.
+
+    Raises:
+        ConfigError: for a part that cannot be estimated.
+        ToolError: for a missing tool.
+    """
+    find_compiler()
+    if config.hardware.rtl:
+        find_tools()
+        if config.hardware.synth:
+            require_yosys()
+            yosys_family(config.hardware.part)
 
 
 def _stages(config: Config, dataset: Dataset, work: Path, clock: _Clock) -> tuple[dict[str, Any], list[Border]]:
@@ -142,8 +160,11 @@ def _stages(config: Config, dataset: Dataset, work: Path, clock: _Clock) -> tupl
             "coverage": vectors.n_coverage,
             "rtl": int(rtl_rows.size),
             "rtl_test": int(rtl_tests.size),
+            "boundary": vectors.n_boundary,
             "codes_reached": vectors.coverage.reached,
             "codes_total": vectors.coverage.total,
+            "changes_visible": vectors.visibility.visible,
+            "changes_total": vectors.visibility.total,
         },
         "model": {"edges": ir.n_edges, "edges_total": sum(layer.n_in * layer.n_out for layer in ir.layers)},
         "layers": layer_entries(ir),

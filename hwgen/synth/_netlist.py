@@ -55,12 +55,14 @@ class Netlist:
     Attributes:
         cells: in the order of the file.
         outputs: nets of the output ports.
+        carry_selects: nets on the select inputs of carry cells.
         names: public net names (hierarchy separated by dots) to their nets.
         creator: the tool that wrote it.
     """
 
     cells: tuple[Cell, ...]
     outputs: tuple[int, ...] = ()
+    carry_selects: frozenset[int] = frozenset()
     names: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     creator: str = ""
 
@@ -102,6 +104,18 @@ class Netlist:
         """LUT sites after :func:`paired_sites`; shift registers and distributed RAM are not merged."""
         logic = [frozenset(cell.inputs) for cell in self.cells if cell.is_lut]
         return paired_sites(logic) + self.lut - len(logic)
+
+    @property
+    def lut_paired_strict(self) -> int:
+        """Like :attr:`lut_paired`, but no two LUTs that drive carry chains share a site: they could not be placed."""
+        logic = [cell for cell in self.cells if cell.is_lut]
+        pinned = [not self.carry_selects.isdisjoint(cell.outputs) for cell in logic]
+        inputs = [frozenset(cell.inputs) for cell in logic]
+        sites = paired_sites(
+            (nets for nets, fixed in zip(inputs, pinned, strict=True) if not fixed),
+            (nets for nets, fixed in zip(inputs, pinned, strict=True) if fixed),
+        )
+        return sites + self.lut - len(logic)
 
     @property
     def srl(self) -> int:

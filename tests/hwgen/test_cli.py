@@ -60,7 +60,7 @@ CONFIGS: dict[str, tuple[dict[str, object], str]] = {
     "unknown family": ({"model": {"family": "mlp"}}, "family"),
     "unknown source": ({"data": {"source": "sql"}}, "source"),
     "missing file": ({"data": {"path": "absent.csv"}}, "absent.csv"),
-    "a folder instead of a file": ({"data": {"path": "."}}, "csv"),
+    "a folder instead of a file": ({"data": {"path": "."}}, "folder"),
     "label column absent": ({"data": {"label": "kinds"}}, "kind"),
     "a part that Yosys does not know": ({"hardware": {"part": "lattice"}}, "part"),
     "an engine of a later version": ({"hardware": {"rtl": ["openhls"]}}, "openhls"),
@@ -114,11 +114,23 @@ def test_bad_csv_files(
     _refused(tmp_path, capsys, monkeypatch, config(tmp_path, csv), expected)
 
 
-@pytest.mark.parametrize("text", ["", "[1, 2]", "data: {", "a: &x [*x]", "data: !!python/object:os.system {}", "\x00"])
-def test_bad_yaml(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "'data'"),
+        ("[1, 2]", "sections"),
+        ("data: {", "config.yaml"),
+        ("a: &x [*x]", "config.yaml"),
+        ("data: !!python/object:os.system {}", "config.yaml"),
+        ("\x00", "config.yaml"),
+    ],
+)
+def test_bad_yaml(
+    text: str, expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(text)
-    _refused(tmp_path, capsys, monkeypatch, path, "config.yaml")
+    _refused(tmp_path, capsys, monkeypatch, path, expected)
 
 
 def test_a_missing_configuration(

@@ -157,13 +157,13 @@ def test_a_missing_compiler_is_named(project: Path, monkeypatch: pytest.MonkeyPa
     from sim import _compile
 
     monkeypatch.setenv("CXX", "no-such-compiler")
-    _compile._compiler.cache_clear()
+    _compile.find_compiler.cache_clear()
     try:
         with pytest.raises(ToolError, match="'no-such-compiler' was not found; install g"):
             build_csim(project)
     finally:
         monkeypatch.undo()
-        _compile._compiler.cache_clear()
+        _compile.find_compiler.cache_clear()
 
 
 def test_a_foreign_library_is_refused(tmp_path: Path) -> None:
