@@ -83,6 +83,12 @@ class Netlist:
             outputs=tuple(
                 net for port in module["ports"].values() if port["direction"] == "output" for net in _nets(port["bits"])
             ),
+            carry_selects=frozenset(
+                net
+                for cell in module["cells"].values()
+                if _CARRY.fullmatch(cell["type"])
+                for net in _nets(cell["connections"]["S"])
+            ),
             names={name: _nets(net["bits"]) for name, net in module["netnames"].items() if not net.get("hide_name", 0)},
             creator=data.get("creator", ""),
         )

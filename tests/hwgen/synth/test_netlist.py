@@ -51,6 +51,23 @@ def test_pairing_never_goes_below_half() -> None:
     assert paired_sites(groups) == 50
 
 
+@pytest.mark.parametrize(
+    ("groups", "pinned", "sites"),
+    [
+        ((), ("ab", "ab", "ab"), 3),
+        (("ab",), ("ab", "ab"), 2),
+        (("abcd",), ("ab", "xy"), 2),
+        (("cde",), ("ab", "xy"), 2),  # unrelated
+        (("abc", "abc", "abc"), ("ab",), 2),
+        (("abc",), ("abcdef",), 2),
+    ],
+)
+def test_pinned_luts_share_no_site_with_each_other(
+    groups: tuple[str, ...], pinned: tuple[str, ...], sites: int
+) -> None:
+    assert paired_sites(luts(*groups), luts(*pinned)) == sites
+
+
 def chain() -> Netlist:
     """q1 -> LUT2 -> CARRY4 -> LUT3 -> q2; a table register q3 behind its own LUT and one that it shares."""
     cells = (
@@ -70,13 +87,14 @@ def chain() -> Netlist:
         Cell("RAM32M", (1, 10), (21,)),
         Cell("BUFG", (1,), (1,)),
     )
-    return Netlist(cells, outputs=(18,), names={"layer_1.t0_3": (17,), "y": (15,)})
+    return Netlist(cells, outputs=(18,), carry_selects=frozenset({12}), names={"layer_1.t0_3": (17,), "y": (15,)})
 
 
 def test_counts() -> None:
     netlist = chain()
     assert netlist.lut == 4 + 1 + 4  # LUT2, LUT3, LUT4, INV; SRL16E; RAM32M
     assert netlist.lut_paired == 3 + 1 + 4 - 1  # LUT4+LUT2 share a site, so do LUT3 and INV
+    assert netlist.lut_paired_strict == netlist.lut_paired  # one carry select only
     assert (netlist.ff, netlist.srl, netlist.carry, netlist.muxf, netlist.dsp, netlist.bram) == (3, 1, 1, 1, 1, 3)
     assert netlist.histogram()["FDRE"] == 3
 
@@ -94,6 +112,26 @@ def test_a_combinational_loop_is_an_error() -> None:
 def test_share_of_the_luts_that_serve_tables_only() -> None:
     assert chain().lut_share(re.compile(r"\.t\d+_\d+$")) == pytest.approx(1 / 9)  # the LUT4; the LUT2 serves y too
     assert chain().lut_share(re.compile("nothing")) is None
+
+
+def test_reading_a_netlist(tmp_path: Path) -> None:
+    def lut(output: int) -> dict[str, object]:
+        directions = {"I0": "input", "I1": "input", "O": "output"}
+        return {"type": "LUT2", "port_directions": directions, "connections": {"I0": [2], "I1": ["1"], "O": [output]}}
+
+    carry = {"type": "CARRY4", "port_directions": {"S": "input", "O": "output"}, "connections": {"S": [3, 4], "O": [5]}}
+    module = {
+        "cells": {"a": lut(3), "b": lut(4), "c": carry},
+        "ports": {"in": {"direction": "input", "bits": [2]}, "out": {"direction": "output", "bits": [5, "0"]}},
+        "netnames": {"out": {"bits": [5, "0"]}, "$1": {"hide_name": 1, "bits": [3]}},
+    }
+    path = tmp_path / "n.json"
+    path.write_text(json.dumps({"creator": "Yosys 0", "modules": {"top": module}}))
+    netlist = Netlist.read(path, "top")
+    assert netlist.cells[0] == Cell("LUT2", (2,), (3,))
+    assert (netlist.outputs, netlist.names, netlist.creator) == ((5,), {"out": (5,)}, "Yosys 0")
+    assert netlist.carry_selects == {3, 4}
+    assert (netlist.lut, netlist.lut_paired, netlist.lut_paired_strict) == (2, 1, 2)
 
 
 def test_reading_a_file_that_is_no_netlist(tmp_path: Path) -> None:
