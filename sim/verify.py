@@ -166,7 +166,7 @@ def csim_border(ir: KanIR, project: Path, X: IntArray, expected: Mapping[str, In
     from sim.csim import Csim
 
     got = Csim(project).run(X)
-    return compare("csim_vs_reference", got, expected, [node.name for node in ir.nodes]), got[ir.output]
+    return compare("csim_vs_reference", got, expected, [layer.name for layer in ir.layers]), got[ir.output]
 
 
 def rtl_border(

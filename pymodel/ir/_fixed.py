@@ -108,7 +108,10 @@ class FixedPoint:
         if not np.isfinite(real).all():
             raise DataError("expected finite input values, found NaN or infinity; clean the data before quantizing it")
         scaled = np.ldexp(real, self.frac)
-        rounded = np.floor(scaled + 0.5) if self.rounding is Rounding.RND else np.floor(scaled)
+        rounded = np.floor(scaled)
+        if self.rounding is Rounding.RND:
+            # Not floor(x + 0.5): in float64 that sum rounds 0.49999999999999994 up to 1.
+            rounded += scaled - rounded >= 0.5
         if self.overflow is Overflow.SAT:
             return np.clip(rounded, self.min_int, self.max_int).astype(np.int64)
         span = float(1 << self.width)
