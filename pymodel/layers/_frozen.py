@@ -233,7 +233,10 @@ class FrozenKANLinear(nn.Module):
         real = x.reshape(-1, self.in_features).double()
         if not bool(torch.isfinite(real).all()):
             raise DataError("expected finite inputs, found NaN or infinity; clean the data before the model reads it")
-        scaled = torch.floor(real * 2.0**self.in_type.frac + 0.5)
+        exact = real * 2.0**self.in_type.frac
+        scaled = torch.floor(exact)
+        # Not floor(x + 0.5): in float64 that sum rounds 0.49999999999999994 up to 1.
+        scaled = scaled + (exact - scaled >= 0.5)
         X = scaled.clamp(self.in_type.min_int, self.in_type.max_int).long()
         return (self._blocks(X).double() * self.out_type.lsb).reshape(*x.shape[:-1], self.out_features)
 
