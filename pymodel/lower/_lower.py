@@ -22,7 +22,7 @@ def lower(frozen: FrozenKAN) -> KanIR:
         IRError: if its buffers break the contract.
     """
     if not isinstance(frozen, FrozenKAN):
-        raise ModelError(f"a FrozenKAN can be lowered, not a {type(frozen).__name__}; freeze the model first")
+        raise ModelError(f"only a FrozenKAN can be lowered, not {type(frozen).__name__}; freeze the model first")
     in_type = frozen.in_type
     nodes: list[Node] = [
         Quantize(INPUT_NAME, (), in_type, in_type.lsb, 0.0, size=len(frozen.host.features)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 
 import numpy as np
 import torch
@@ -22,8 +21,8 @@ from pymodel.ir import (
     SplineBranch,
 )
 from pymodel.layers import FrozenKAN, FrozenKANLinear
-from pymodel.quant._functions import MULTIPLIER_BITS, dyadic, round_exact
-from pymodel.quant._layers import Codes, QuantKANLinear
+from pymodel.quant._functions import MULTIPLIER_BITS, dyadic
+from pymodel.quant._layers import Codes, QuantKANLinear, rescale_bias
 from pymodel.quant._model import QuantKAN
 from pymodel.quant._quantizers import ActivationQuantizer
 from pymodel.quant._tables import exact_basis, exact_silu, round_basis
@@ -85,7 +84,7 @@ def _branch_node(name: str, source: str, layer: QuantKANLinear, target: _Target,
     assert layer.spline_quantizer is not None
     coder = layer.quantizer.coder()
     order, n_basis = layer.geometry.order, layer.n_basis
-    dense, basis_lsb = round_basis(exact_basis(layer.knots, order, coder.representatives), layer.basis_bits)
+    dense, basis_lsb = round_basis(exact_basis(layer.geometry.knots, order, coder.representatives), layer.basis_bits)
     table, base_lsb = exact_silu(coder.representatives, layer.basis_bits)
     cells = np.floor((coder.representatives - layer.geometry.low) / layer.geometry.step)
     start = _window_starts(dense, np.clip(cells, 0, layer.geometry.grid - 1).astype(np.int64), order + 1)
@@ -96,10 +95,13 @@ def _branch_node(name: str, source: str, layer: QuantKANLinear, target: _Target,
     spline = layer.spline_quantizer.integers(spline_weight).cpu().numpy()
     units = (basis_lsb * float(layer.spline_quantizer.step), base_lsb * float(layer.base_quantizer.step))
     if target.kind is None:
-        target.fix(_output_exponent(_largest_output(values, start, spline, table, base, units)))
+        exponent = _output_exponent(_largest_output(values, start, spline, table, base, units))
+        # An LSB that is finer than the multipliers can express would only cost bits.
+        finest = math.frexp(max(units))[1] - bits
+        target.fix(max(exponent, finest))
     assert target.kind is not None
     (spline_mult, base_mult), shift = dyadic([unit / target.step for unit in units], bits)
-    bias = round_exact(-Fraction(target.low) / Fraction(target.step) * 2**shift)
+    bias = 0 if target.codes is None else rescale_bias(target.codes, shift)
     ones = np.ones(layer.out_features, dtype=np.int64)
     return KanLinear(
         name=name,
@@ -116,7 +118,7 @@ def _branch_node(name: str, source: str, layer: QuantKANLinear, target: _Target,
                 n_basis=n_basis,
                 lsb=basis_lsb,
                 order=order,
-                knots=layer.knots,
+                knots=layer.geometry.knots,
             ),
             weights=spline,
         ),
@@ -141,7 +143,7 @@ def _edge_node(name: str, source: str, layer: QuantKANLinear, target: _Target) -
     coder = layer.quantizer.coder()
     step, shift = layer.edge_step(target.codes)
     tables = layer.edge_quantizer.integers_at(layer.edge_functions(), step).cpu().numpy()
-    bias = layer.edge_bias(float(step), target.codes)
+    bias = 0 if target.codes is None else rescale_bias(target.codes, shift)
     if target.kind is None:
         # The sums themselves leave the chip, unless they need more bits than the output has.
         largest = int(np.abs(tables).max(axis=1).sum(axis=0).max())

@@ -6,22 +6,22 @@ emits codes directly. Tables depend on step and low only, so they are computed o
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from pymodel.errors import ConfigError, ModelError
 from pymodel.ir import MAX_TABLE_BITS
-from pymodel.layers import EfficientKANLinear, ensure_layer_handlers, uniform_knots
-from pymodel.quant._functions import dyadic
+from pymodel.layers import EfficientKANLinear, ensure_layer_handlers
+from pymodel.quant._functions import dyadic, round_exact
 from pymodel.quant._quantizers import ActivationQuantizer, InputQuantizer, TensorQuantizer
 from pymodel.quant._ste import edge_linear, replace, table_linear
 from pymodel.quant._tables import CodeTables, Geometry, code_tables
 
-__all__ = ["Codes", "QuantKANLinear"]
+__all__ = ["Codes", "QuantKANLinear", "rescale_bias"]
 
 
 class Codes(NamedTuple):
@@ -71,8 +71,7 @@ class QuantKANLinear(nn.Module):
                 f"{MAX_TABLE_BITS} activation bits or leave edge out"
             )
         self.in_features, self.out_features = source.in_features, source.out_features
-        self.geometry = Geometry(source.low, source.step, source.grid_size, source.order)
-        self.grid_range = (source.low, source.high)
+        self.geometry = Geometry(source.low, source.high, source.grid_size, source.order)
         self.basis_bits = basis_bits
         self.quantizer = quantizer
         self.base_weight = nn.Parameter(source.base_weight.detach().clone())
@@ -93,20 +92,16 @@ class QuantKANLinear(nn.Module):
         """G + k."""
         return self.geometry.grid + self.geometry.order
 
-    @property
-    def knots(self) -> npt.NDArray[np.float64]:
-        """The G + 2k + 1 knots in float64."""
-        return uniform_knots(*self.grid_range, self.geometry.grid, self.geometry.order)
-
     def tables(self) -> CodeTables:
         """Return the tables of the layer's codes, computed anew only if step or low changed."""
         q = self.quantizer
-        source = q.log_step if isinstance(q, ActivationQuantizer) else q.step
         like = self.base_weight
-        key = (float(source.detach()), float(q.low.detach()), like.dtype, like.device)
+        low, step = _number(q.low), _number(q.step)
+        key = (low, step, like.dtype, like.device)
         if self._tables is None or key != self._tables_key:
-            low, step = float(q.low.detach()), float(q.step.detach())
-            self._tables = code_tables(self.geometry, low, step, q.n_codes, self.basis_bits, like.detach())
+            fixed = isinstance(q, InputQuantizer)
+            bits = self.basis_bits
+            self._tables = code_tables(self.geometry, low, step, q.n_codes, bits, like.detach(), fixed=fixed)
             self._tables_key = key
         return self._tables
 
@@ -131,8 +126,8 @@ class QuantKANLinear(nn.Module):
         assert self.base_quantizer is not None
         assert self.spline_quantizer is not None
         tables = self.tables()
-        spline = tables.basis_lsb * float(self.spline_quantizer.step.detach())
-        return spline / out_step, tables.base_lsb * float(self.base_quantizer.step.detach()) / out_step
+        spline = tables.basis_lsb * _number(self.spline_quantizer.step)
+        return spline / out_step, tables.base_lsb * _number(self.base_quantizer.step) / out_step
 
     def _branches(self, u: Tensor, here: Codes, after: Codes | None) -> Tensor:
         assert self.base_quantizer is not None
@@ -141,12 +136,12 @@ class QuantKANLinear(nn.Module):
         base, spline = self.masked_weights()
         # The rescale will multiply by dyadic numbers; train with those. A power-of-two LSB (the last layer) leaves
         # the multipliers as they are.
-        factors = self.factors(1.0 if after is None else float(after.step.detach()))
+        factors = self.factors(1.0 if after is None else _number(after.step))
         (spline_mult, base_mult), shift = dyadic(factors)
         base = self.base_quantizer(base) * (base_mult * 2.0**-shift / factors[1])
         spline = self.spline_quantizer(spline) * (spline_mult * 2.0**-shift / factors[0])
         y = table_linear(u, here.step, here.low, base, spline, tables.rounded, tables.slopes)
-        return y if after is None else (y - after.low) / after.step
+        return y if after is None else _emit_codes(y, _number(after.step) * 2.0**-shift, shift, after)
 
     # --- the edge-table form ----------------------------------------------------------------------------------------
 
@@ -155,7 +150,7 @@ class QuantKANLinear(nn.Module):
         assert self.edge_quantizer is not None
         soft = self.edge_quantizer.step
         unit = torch.ones_like(soft) if after is None else after.step.detach()
-        shift = int(torch.floor(torch.log2(unit / soft.detach()) + 0.5).item())
+        shift = math.floor(math.log2(_number(unit) / _number(soft)) + 0.5)
         if after is not None:
             shift = max(shift, 0)
         return replace(soft, unit * 2.0**-shift), shift
@@ -166,10 +161,6 @@ class QuantKANLinear(nn.Module):
         weight = torch.cat((base.unsqueeze(-1), spline), dim=-1)
         return self.tables().exact @ weight.permute(1, 2, 0)
 
-    def edge_bias(self, step: float, after: Codes | None) -> int:
-        """Return the bias, in units of the edge tables' step, that shifts the outputs to the next layer's codes."""
-        return 0 if after is None else int(np.floor(-float(after.low.detach()) / step + 0.5))
-
     def _edges(self, u: Tensor, here: Codes, after: Codes | None) -> Tensor:
         assert self.edge_quantizer is not None
         step, shift = self.edge_step(after)
@@ -177,12 +168,8 @@ class QuantKANLinear(nn.Module):
         base, spline = self.masked_weights()
         weight = torch.cat((base.unsqueeze(-1), spline), dim=-1).detach()
         y = edge_linear(u, here.step, here.low, entries, weight, self.tables().slopes)
-        # Sums of entries are integers times the step; float rounding must not decide a tie.
-        integers = torch.floor(y.detach() / step.detach() + 0.5)
-        if after is None:
-            return replace(y, integers * step.detach())
-        bias = self.edge_bias(float(step.detach()), after)
-        return replace((y - after.low) / after.step, (integers + bias) * 2.0**-shift)
+        unit = _number(step)
+        return _snap(y, unit) if after is None else _emit_codes(y, unit, shift, after)
 
     def forward(self, u: Tensor, here: Codes, after: Codes | None) -> Tensor:
         """Return the outputs, (B, N): real numbers, or in units of the next layer's codes if there is one.
@@ -217,3 +204,42 @@ class QuantKANLinear(nn.Module):
     def extra_repr(self) -> str:
         """Return what `print(model)` shows."""
         return f"{self.in_features}, {self.out_features}, codes={self.quantizer.n_codes}, basis_bits={self.basis_bits}"
+
+
+def _number(scalar: Tensor) -> float:
+    """Return a step or offset as a float.
+
+    Raises:
+        ModelError: if it is not finite: the training has diverged.
+    """
+    value = float(scalar.detach())
+    if not math.isfinite(value):
+        raise ModelError(f"expected finite steps and offsets, but one is {value}; train with a lower rate")
+    return value
+
+
+def rescale_bias(after: Codes, shift: int) -> int:
+    """Return the bias of a rescale that emits the next layer's codes: `-low / step`, in units of `2^-shift`."""
+    ratio = Fraction(_number(after.low)) / Fraction(_number(after.step))
+    return round_exact(-ratio * 2**shift)
+
+
+def _snap(y: Tensor, unit: float) -> Tensor:
+    """Return `y`, which is a multiple of `unit` but for float rounding, as that multiple."""
+    return replace(y, torch.floor(y.detach() / unit + 0.5) * unit)
+
+
+def _emit_codes(y: Tensor, unit: float, shift: int, after: Codes) -> Tensor:
+    """Return real outputs in units of the next layer's codes, from the integers that the rescale will shift.
+
+    `y` is a multiple of `unit`, which is `2^-shift` codes. Going forward, float rounding must not decide a tie between
+    two codes, so the integer is restored and the bias is the rounded one.
+
+    Args:
+        y: (B, N), real outputs.
+        unit: real value of one unit of the rescale's sum.
+        shift: of the rescale.
+        after: what the next layer's codes stand for.
+    """
+    integers = torch.floor(y.detach() / unit + 0.5)
+    return replace((y - after.low) / after.step, (integers + float(rescale_bias(after, shift))) * 2.0**-shift)

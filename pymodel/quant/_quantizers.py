@@ -17,6 +17,9 @@ from pymodel.quant._calibrate import best_range, best_step
 from pymodel.quant._functions import round_half_up
 from pymodel.quant._ste import fake_quantize, scale_gradient
 
+#: Steps stay above this, so that a diverging optimiser cannot make one 0.
+MIN_STEP = 2.0**-60
+
 __all__ = ["ActivationQuantizer", "InputQuantizer", "TensorQuantizer"]
 
 
@@ -40,7 +43,7 @@ class TensorQuantizer(nn.Module):
     @property
     def step(self) -> Tensor:
         """The step, a positive scalar."""
-        return self.log_step.exp()
+        return self.log_step.exp().clamp_min(MIN_STEP)
 
     @torch.no_grad()
     def calibrate(self, values: Tensor) -> None:
@@ -90,7 +93,7 @@ class ActivationQuantizer(nn.Module):
     @property
     def step(self) -> Tensor:
         """The step, a positive scalar."""
-        return self.log_step.exp()
+        return self.log_step.exp().clamp_min(MIN_STEP)
 
     @property
     def in_type(self) -> FixedPoint:

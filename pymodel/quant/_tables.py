@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pymodel.ir import IntArray
-from pymodel.layers import feature_table
+from pymodel.layers import feature_table, uniform_knots
 from pymodel.quant._functions import round_exact, round_half_up
 
 __all__ = ["CodeTables", "Geometry", "basis_exponent", "code_tables", "exact_basis", "exact_silu"]
@@ -24,12 +24,22 @@ _Reals = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Geometry:
-    """The uniform grid of a layer: start, cell length, number of cells G and order k."""
+    """The uniform grid of a layer: `grid` cells on [low, high], and the spline order k."""
 
     low: float
-    step: float
+    high: float
     grid: int
     order: int
+
+    @property
+    def step(self) -> float:
+        """Length of a cell."""
+        return (self.high - self.low) / self.grid
+
+    @property
+    def knots(self) -> _Reals:
+        """The G + 2k + 1 knots in float64."""
+        return uniform_knots(self.low, self.high, self.grid, self.order)
 
 
 @dataclass(frozen=True)
@@ -65,7 +75,9 @@ def basis_exponent(largest: float, bits: int) -> int:
 
 
 @torch.no_grad()
-def code_tables(geometry: Geometry, low: float, step: float, n_codes: int, bits: int, like: Tensor) -> CodeTables:
+def code_tables(
+    geometry: Geometry, low: float, step: float, n_codes: int, bits: int, like: Tensor, *, fixed: bool = False
+) -> CodeTables:
     """Return the tables of the codes `0 … n_codes - 1`, which stand for `low + code * step`.
 
     Args:
@@ -75,16 +87,25 @@ def code_tables(geometry: Geometry, low: float, step: float, n_codes: int, bits:
         n_codes: C.
         bits: of the basis values (unsigned) and of the base table (signed).
         like: dtype and device of the result.
+        fixed: low and step never change, so the tables may cost the time of :func:`freeze`'s. Their points are round
+            numbers, where ties are common; those that move while training are not.
     """
     points = low + step * torch.arange(n_codes, dtype=torch.float64)
     exact, slopes = feature_table(points, geometry.low, geometry.step, geometry.grid, geometry.order)
-    largest = float(exact[:, 1:].max())
-    basis_lsb = 2.0 ** basis_exponent(largest, bits) if largest > 0 else 1.0
-    base_lsb = base_table_lsb(exact[:, 0].numpy(), bits)
+    if fixed:
+        at = points.numpy()
+        basis, basis_lsb = round_basis(exact_basis(geometry.knots, geometry.order, at), bits)
+        base, base_lsb = exact_silu(at, bits)
+        integers = torch.from_numpy(np.column_stack((base, basis))).double()
+    else:
+        largest = float(exact[:, 1:].max())
+        basis_lsb = 2.0 ** basis_exponent(largest, bits) if largest > 0 else 1.0
+        base_lsb = base_table_lsb(exact[:, 0].numpy(), bits)
     lsb = torch.full((exact.shape[1],), basis_lsb, dtype=torch.float64)
     lsb[0] = base_lsb
-    rounded = round_half_up(exact / lsb) * lsb
-    return CodeTables(exact.to(like), rounded.to(like), slopes.to(like), base_lsb, basis_lsb)
+    if not fixed:
+        integers = round_half_up(exact / lsb)
+    return CodeTables(exact.to(like), (integers * lsb).to(like), slopes.to(like), base_lsb, basis_lsb)
 
 
 def base_table_lsb(values: _Reals, bits: int) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -48,6 +48,15 @@ def train(model: nn.Module, data: Digits, epochs: int, rate: float, before: Call
             nn.functional.cross_entropy(model(data.x[picked]), data.y[picked]).backward()
             optimizer.step()
             schedule.step()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Layers this small are slower on several threads, and far slower when other processes want the cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -173,7 +173,7 @@ def _problem(order: int, n_codes: int):
     step = torch.tensor(5.0 / n_codes, dtype=torch.float64, requires_grad=True)
     low = torch.tensor(-2.3, dtype=torch.float64, requires_grad=True)
     upstream = torch.randn(50, 2, dtype=torch.float64)
-    geometry = Geometry(layer.low, layer.step, layer.grid_size, layer.order)
+    geometry = Geometry(layer.low, layer.high, layer.grid_size, layer.order)
     tables = code_tables(geometry, -2.3, float(step.detach()), n_codes, 8, torch.zeros((), dtype=torch.float64))
     return layer, x.requires_grad_(), step, low, upstream, tables
 

@@ -101,8 +101,9 @@ def test_silu_that_is_zero_everywhere() -> None:
 @pytest.mark.parametrize("order", [1, 2, 3, 5])
 def test_training_tables_equal_the_frozen_ones(order: int, coder: tuple[float, float, int]) -> None:
     low, step, n_codes = coder
-    geometry = Geometry(-2.0, 0.8, 5, order)
-    tables = code_tables(geometry, low, step, n_codes, 6, torch.zeros((), dtype=torch.float64))
+    geometry = Geometry(-2.0, 2.0, 5, order)
+    like = torch.zeros((), dtype=torch.float64)
+    tables = code_tables(geometry, low, step, n_codes, 6, like)
     points = low + step * np.arange(n_codes)
     integers, lsb = round_basis(exact_basis(uniform_knots(-2.0, 2.0, 5, order), order, points), 6)
     if integers.any():
@@ -111,6 +112,9 @@ def test_training_tables_equal_the_frozen_ones(order: int, coder: tuple[float, f
     trained = tables.rounded[:, 1:].numpy() / tables.basis_lsb
     ties = np.abs(tables.exact[:, 1:].numpy() / lsb % 1.0 - 0.5) < 1e-9
     assert np.array_equal(trained[~ties], integers[~ties])
+    fixed = code_tables(geometry, low, step, n_codes, 6, like, fixed=True)
+    assert np.array_equal(fixed.rounded[:, 1:].numpy() / fixed.basis_lsb, integers)
     silu, silu_lsb = exact_silu(points, 6)
+    assert np.array_equal(fixed.rounded[:, 0].numpy(), silu * silu_lsb)
     assert tables.base_lsb == pytest.approx(silu_lsb, rel=1e-14)
     np.testing.assert_allclose(tables.rounded[:, 0].numpy() / silu_lsb, silu, atol=1e-9)
