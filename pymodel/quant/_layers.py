@@ -18,7 +18,7 @@ from pymodel.ir import MAX_TABLE_BITS
 from pymodel.layers import EfficientKANLinear, ensure_layer_handlers
 from pymodel.quant._functions import dyadic, round_exact
 from pymodel.quant._quantizers import ActivationQuantizer, InputQuantizer, TensorQuantizer
-from pymodel.quant._ste import edge_linear, replace, table_linear
+from pymodel.quant._ste import Columns, edge_linear, replace, table_linear
 from pymodel.quant._tables import CodeTables, Geometry, code_tables
 
 __all__ = ["Codes", "QuantKANLinear", "rescale_bias"]
@@ -52,6 +52,7 @@ class QuantKANLinear(nn.Module):
     """
 
     mask: Tensor
+    branch: Tensor
 
     def __init__(
         self,
@@ -77,6 +78,7 @@ class QuantKANLinear(nn.Module):
         self.base_weight = nn.Parameter(source.base_weight.detach().clone())
         self.spline_weight = nn.Parameter(source.spline_weight.detach().clone())
         self.register_buffer("mask", source.mask.clone())
+        self.register_buffer("branch", torch.tensor([0] + [1] * source.n_basis), persistent=False)
         self.base_quantizer: TensorQuantizer | None = None
         self.spline_quantizer: TensorQuantizer | None = None
         self.edge_quantizer: TensorQuantizer | None = None
@@ -133,14 +135,26 @@ class QuantKANLinear(nn.Module):
         assert self.base_quantizer is not None
         assert self.spline_quantizer is not None
         tables = self.tables()
-        base, spline = self.masked_weights()
         # The rescale will multiply by dyadic numbers; train with those. A power-of-two LSB (the last layer) leaves
         # the multipliers as they are.
         factors = self.factors(1.0 if after is None else _number(after.step))
         (spline_mult, base_mult), shift = dyadic(factors)
-        base = self.base_quantizer(base) * (base_mult * 2.0**-shift / factors[1])
-        spline = self.spline_quantizer(spline) * (spline_mult * 2.0**-shift / factors[0])
-        y = table_linear(u, here.step, here.low, base, spline, tables.rounded, tables.slopes)
+        ratios = [base_mult * 2.0**-shift / factors[1], spline_mult * 2.0**-shift / factors[0]]
+        levels = [float(self.base_quantizer.high), float(self.spline_quantizer.high)]
+        both = self.base_weight.new_tensor([levels, ratios])[:, self.branch]
+        y = table_linear(
+            u,
+            here.step,
+            here.low,
+            self.base_weight,
+            self.spline_weight,
+            self.base_quantizer.step,
+            self.spline_quantizer.step,
+            self.mask,
+            Columns(self.branch, both[0], both[1]),
+            tables.rounded,
+            tables.slopes,
+        )
         return y if after is None else _emit_codes(y, _number(after.step) * 2.0**-shift, shift, after)
 
     # --- the edge-table form ----------------------------------------------------------------------------------------

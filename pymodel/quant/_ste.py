@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from pymodel.quant._functions import round_half_up
 
-__all__ = ["edge_linear", "fake_quantize", "replace", "scale_gradient", "table_linear"]
+__all__ = ["Columns", "edge_linear", "fake_quantize", "replace", "scale_gradient", "table_linear"]
 
 
 class _ScaleGradient(torch.autograd.Function):
@@ -90,8 +90,25 @@ def _by_code(ctx: Any, u: Tensor, codes: Tensor, by_input: Tensor, step: Tensor)
     return by_input * inside * step, by_step, by_input.sum().reshape(())
 
 
+class Columns(NamedTuple):
+    """What differs between the columns `[base, spline …]` of a layer's weights, each (F,).
+
+    Attributes:
+        branch: 0 for the base weight's column, 1 for the spline weights' (int64).
+        high: the largest level.
+        ratio: what the rescale's dyadic multiplier makes of 1.
+    """
+
+    branch: Tensor
+    high: Tensor
+    ratio: Tensor
+
+
 class _TableLinear(torch.autograd.Function):
-    """Codes, table rows, one matrix product; the tables' derivatives stand in for their steps going back."""
+    """Codes, table rows, quantized weights, one matrix product: a whole layer in one node of the autograd graph.
+
+    Going back, the tables' derivatives stand in for their steps, and both branches' weights get LSQ gradients.
+    """
 
     @staticmethod
     def forward(
@@ -101,47 +118,80 @@ class _TableLinear(torch.autograd.Function):
         low: Tensor,  # noqa: ARG004 - only its gradient matters: the table was computed from it
         base: Tensor,
         spline: Tensor,
+        base_step: Tensor,
+        spline_step: Tensor,
+        mask: Tensor,
+        columns: Columns,
         table: Tensor,
         slopes: Tensor,
     ) -> Tensor:
-        ctx.n_codes, n_features = table.shape
+        ctx.n_codes, ctx.n_features = table.shape
         codes = _codes(u, ctx.n_codes)
         phi = functional.embedding(codes, table).flatten(1)
-        weight = torch.cat((base.unsqueeze(-1), spline), dim=-1).flatten(1)
-        ctx.n_features = n_features
+        steps = torch.stack((base_step, spline_step))[columns.branch]
+        scaled = torch.cat((base.unsqueeze(-1), spline), dim=-1).mul_(mask.unsqueeze(-1)).div_(steps)
+        integers = round_half_up(scaled).clamp_(-columns.high, columns.high)
+        weight = (integers * (steps * columns.ratio)).flatten(1)
+        ctx.columns = columns
         ctx.by_input = any(ctx.needs_input_grad[:3])
-        ctx.save_for_backward(phi, weight, *((u, codes, step, slopes) if ctx.by_input else ()))
+        ctx.save_for_backward(phi, weight, scaled, integers, mask, *((u, codes, step, slopes) if ctx.by_input else ()))
         return phi @ weight.T
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        phi, weight, *rest = ctx.saved_tensors
+        phi, weight, scaled, integers, mask, *rest = ctx.saved_tensors
+        columns: Columns = ctx.columns
         by_u = by_step = by_low = None
         if ctx.by_input:
             u, codes, step, slopes = rest
             rows = functional.embedding(codes, slopes)
             by_input = (rows * (grad @ weight).view(rows.shape)).sum(dim=-1)
             by_u, by_step, by_low = _by_code(ctx, u, codes, by_input, step)
-        by_weight = (grad.T @ phi).unflatten(1, (-1, ctx.n_features))
-        return by_u, by_step, by_low, by_weight[..., 0], by_weight[..., 1:], None, None
+        by_level = (grad.T @ phi).unflatten(1, (-1, ctx.n_features)).mul_(columns.ratio)
+        by_weight = by_level * (scaled.abs() < columns.high + 0.5)
+        per_column = (by_level * integers).sum(dim=(0, 1)) - (by_weight * scaled).sum(dim=(0, 1))
+        by_weight *= mask.unsqueeze(-1)
+        by_base_step, by_spline_step = per_column[0], per_column[1:].sum()
+        by_base, by_spline = by_weight[..., 0], by_weight[..., 1:]
+        return by_u, by_step, by_low, by_base, by_spline, by_base_step, by_spline_step, None, None, None, None
 
 
 def table_linear(
-    u: Tensor, step: Tensor, low: Tensor, base: Tensor, spline: Tensor, table: Tensor, slopes: Tensor
+    u: Tensor,
+    step: Tensor,
+    low: Tensor,
+    base: Tensor,
+    spline: Tensor,
+    base_step: Tensor,
+    spline_step: Tensor,
+    mask: Tensor,
+    columns: Columns,
+    table: Tensor,
+    slopes: Tensor,
 ) -> Tensor:
-    """Return `sum_f table[c, f] * weight[o, i, f]` over inputs i and features f, (B, N), for codes `c` of `u`.
+    """Return `sum_f table[c, f] * q(weight)[o, i, f]` over inputs i and features f, (B, N), for codes `c` of `u`.
 
     Args:
         u: (B, I), inputs in units of codes; the code is `clip(floor(u + 1/2), 0, C - 1)`.
         step: scalar; a code stands for the real input `low + c * step`.
         low: scalar.
-        base: (N, I), quantized base weights.
-        spline: (N, I, n_basis), quantized spline weights.
+        base: (N, I), base weights, which are quantized here.
+        spline: (N, I, n_basis), spline weights, likewise.
+        base_step: scalar, the base weights' step.
+        spline_step: scalar.
+        mask: (N, I); edges where it is False have weight 0 and learn nothing.
+        columns: levels and ratios of both.
         table: (C, 1 + n_basis), quantized `[S, B_0 …]` of every code.
         slopes: (C, 1 + n_basis), derivatives by the real input.
     """
-    result: Tensor = _TableLinear.apply(u, step, low, base, spline, table, slopes)  # type: ignore[no-untyped-call]
+    numbers = (base.numel() * float(columns.high[0]), spline.numel() * float(columns.high[-1]))
+    base_step, spline_step = (
+        scale_gradient(s, 1.0 / math.sqrt(n)) for s, n in zip((base_step, spline_step), numbers, strict=True)
+    )
+    result: Tensor = _TableLinear.apply(  # type: ignore[no-untyped-call]
+        u, step, low, base, spline, base_step, spline_step, mask, columns, table, slopes
+    )
     return result
 
 

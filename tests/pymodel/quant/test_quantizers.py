@@ -23,7 +23,7 @@ from pymodel.quant import (
     round_half_up,
     scale_gradient,
 )
-from pymodel.quant._ste import edge_linear, table_linear
+from pymodel.quant._ste import Columns, edge_linear, table_linear
 from pymodel.quant._tables import Geometry, code_tables
 
 
@@ -185,23 +185,41 @@ def _gradients(y: Tensor, upstream: Tensor, leaves: list[Tensor]) -> list[Tensor
     return [leaf.grad.clone() for leaf in leaves]
 
 
+def columns(layer: EfficientKANLinear, ratios: tuple[float, float] = (1.0, 1.0)) -> Columns:
+    branch = torch.tensor([0] + [1] * layer.n_basis)
+    values = torch.tensor([[3.0, 7.0], list(ratios)], dtype=torch.float64)[:, branch]
+    return Columns(branch, values[0], values[1])
+
+
+MASK = torch.tensor([[True, False, True], [True, True, True]])
+
+
 @pytest.mark.parametrize("n_codes", [2, 16, 64])
 @pytest.mark.parametrize("order", [2, 3])
 @pytest.mark.parametrize("form", ["branches", "edges"])
 def test_layer_products_have_the_gradients_of_their_definition(form: str, order: int, n_codes: int) -> None:
     layer, x, step, low, upstream, tables = _problem(order, n_codes)
-    leaves = [x, step, low, layer.base_weight, layer.spline_weight]
+    weights = [layer.base_weight, layer.spline_weight]
+    steps = [torch.tensor(s, dtype=torch.float64, requires_grad=True) for s in (0.11, 0.003)]
+    leaves = [x, step, low, *weights]
     u = ((x - low) / step).clamp(-0.5, n_codes - 0.5 - 1e-12)
-    expected = layer(low + step * ste_round(u))
-    want = _gradients(expected, upstream, leaves)
-    u = (x - low) / step
+    representative = low + step * ste_round(u)
+    v = (x - low) / step
     if form == "branches":
-        y = table_linear(u, step, low, layer.base_weight, layer.spline_weight, tables.exact, tables.slopes)
+        leaves += steps
+        base = 1.25 * fake_quantize(layer.base_weight * MASK, steps[0], -3, 3)
+        spline = 0.75 * fake_quantize(layer.spline_weight * MASK[..., None], steps[1], -7, 7)
+        parameters = {"base_weight": base, "spline_weight": spline}
+        expected = torch.func.functional_call(layer, parameters, (representative,))
+        table = columns(layer, (1.25, 0.75))
+        y = table_linear(v, step, low, *weights, *steps, MASK, table, tables.exact, tables.slopes)
     else:
+        expected = layer(representative)
         weight = torch.cat((layer.base_weight.unsqueeze(-1), layer.spline_weight), dim=-1)
         functions = tables.exact @ weight.permute(1, 2, 0)
-        y = edge_linear(u, step, low, functions, weight.detach(), tables.slopes)
+        y = edge_linear(v, step, low, functions, weight.detach(), tables.slopes)
     torch.testing.assert_close(y, expected)
+    want = _gradients(expected, upstream, leaves)
     for got, expected_gradient in zip(_gradients(y, upstream, leaves), want, strict=True):
         torch.testing.assert_close(got, expected_gradient)
 
@@ -209,5 +227,7 @@ def test_layer_products_have_the_gradients_of_their_definition(form: str, order:
 def test_no_gradient_beyond_the_codes() -> None:
     layer, _, step, low, _, tables = _problem(3, 16)
     u = torch.tensor([[-5.0, 3.0, 99.0]], dtype=torch.float64, requires_grad=True)
-    table_linear(u, step, low, layer.base_weight, layer.spline_weight, tables.exact, tables.slopes).sum().backward()
+    fine = torch.tensor(1e-3, dtype=torch.float64)
+    weights = (layer.base_weight, layer.spline_weight, fine, fine, torch.ones_like(MASK), columns(layer))
+    table_linear(u, step, low, *weights, tables.exact, tables.slopes).sum().backward()
     assert (u.grad != 0).tolist() == [[False, True, False]]
