@@ -52,6 +52,7 @@ class Csim:
         library: path of the shared library.
         n_in: input integers per row.
         low, high: range of an input integer.
+        problems: table entries that their types would change silently, or indices out of range, one line each.
         nodes: names of the recorded layers, in order; `NAME.input` is what a KAN layer behind another kind of layer
             read, in integers of its input type.
 
@@ -66,6 +67,7 @@ class Csim:
             self._lib = ctypes.CDLL(str(self.library.resolve()))
             describe = self._lib.kan_csim_describe
             self._run = self._lib.kan_csim_run
+            check = self._lib.kan_csim_check
         except (OSError, AttributeError) as error:
             raise ToolError(
                 f"{self.library.name} is no simulation of a KAN project ({error}); a model with one input and one output "
@@ -73,6 +75,8 @@ class Csim:
             ) from None
         describe.restype = ctypes.c_char_p
         self._run.restype = None
+        check.restype = ctypes.c_char_p
+        self.problems: tuple[str, ...] = tuple(check().decode().splitlines())
         facts: dict[str, Any] = json.loads(describe().decode())
         kind = facts["input"]
         width, signed = int(kind["width"]), bool(kind["signed"])
@@ -99,7 +103,10 @@ class Csim:
 
         Raises:
             DataError: if `X` is no integer array of that shape and range.
+            ToolError: if the tables have :attr:`problems`.
         """
+        if self.problems:
+            raise ToolError(f"the project's tables are damaged ({'; '.join(self.problems)}); build the model again")
         rows = np.asarray(X)
         if rows.dtype.kind not in "iu" or rows.ndim != 2 or rows.shape[1] != self.n_in:
             raise DataError(

@@ -38,7 +38,8 @@ class Border:
         mismatches: rows with at least one different integer at any node.
         nodes: mismatching rows per node that was compared, in program order.
         first: the first difference, or None.
-        problems: broken rules of the station's ports (RTL), each a sentence; they count as mismatches.
+        problems: what is wrong besides integers, each a sentence: broken rules of RTL ports, C++ table entries that their
+            types cannot hold; they count as mismatches.
     """
 
     name: str

@@ -165,7 +165,11 @@ def csim_border(ir: KanIR, project: Path, X: IntArray, expected: Mapping[str, In
     """Compile the hls4ml project as it is now, run it, and compare every layer; also return its output integers."""
     from sim.csim import Csim
 
-    got = Csim(project).run(X)
+    csim = Csim(project)
+    if csim.problems:  # such tables wrap silently or read foreign memory: nothing is run
+        nothing = np.zeros((0, expected[ir.output].shape[1]), dtype=np.int64)
+        return Border("csim_vs_reference", X.shape[0], X.shape[0], {}, None, csim.problems), nothing
+    got = csim.run(X)
     return compare("csim_vs_reference", got, expected, [layer.name for layer in ir.layers]), got[ir.output]
 
 

@@ -10,12 +10,16 @@ from typing import Any
 
 from hls4ml.model.types import FixedPrecisionType, IntegerPrecisionType
 
+from hwgen.plugin._passes import kan_layers
+from hwgen.plugin._tables import checks
 from hwgen.plugin._taps import description, row_size
 
-__all__ = ["BATCH_HEADER", "batch_entry_points", "has_batch_entry_points"]
+__all__ = ["BATCH_HEADER", "CHECKS_HEADER", "batch_entry_points", "has_batch_entry_points"]
 
 #: The header of the row loop, below `firmware/`.
 BATCH_HEADER = "kan_csim/batch.h"
+#: The header of the table checks, below `firmware/`.
+CHECKS_HEADER = "kan_csim/fits.h"
 
 
 def has_batch_entry_points(model: Any) -> bool:
@@ -39,12 +43,23 @@ def batch_entry_points(model: Any) -> str:
     top, n_in, n_out = model.config.get_project_name(), int(x.size()), int(y.size())
     namespace = model.config.get_writer_config().get("Namespace", None)
     using = f"    using namespace {namespace};\n" if namespace is not None else ""
+    check = "\n".join(f"    {line}" for layer in kan_layers(model) for line in checks(layer.node))
     text = f"""
 // Batched entry points of the simulation. Threads share nothing but the constant tables.
 #include "firmware/{BATCH_HEADER}"
+#include "firmware/{CHECKS_HEADER}"
 #include "firmware/kan_csim/taps.h"
+#include "firmware/parameters.h"
 
 extern "C" {{
+
+// One line per table that holds an entry which its type or its use does not allow; empty if all is well.
+const char *kan_csim_check() {{
+{using}    static std::string problems;
+    problems.clear();
+{check}
+    return problems.c_str();
+}}
 
 const char *kan_csim_describe() {{
     return {json.dumps(description(model))};

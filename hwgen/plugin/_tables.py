@@ -12,7 +12,7 @@ from hwgen.plugin._cpp import ap_int, array, layer_identifier
 from pymodel._version import __version__
 from pymodel.ir import AffineCoder, EdgeTable, IntArray, KanIR, KanLinear, unsigned_width
 
-__all__ = ["TABLE_DIR", "arguments", "config_structs", "function", "table_header", "table_header_path"]
+__all__ = ["TABLE_DIR", "arguments", "checks", "config_structs", "function", "table_header", "table_header_path"]
 
 #: Folder of the table headers, below `firmware/`.
 TABLE_DIR = "kan_tables"
@@ -91,6 +91,46 @@ def function(node: KanLinear | EdgeTable) -> str:
 def arguments(node: KanLinear | EdgeTable) -> list[str]:
     """Return the table arguments of the kernel's call, in order."""
     return [f"{layer_identifier(node.name)}_tables::{name}" for name in _tables(node)]
+
+
+_DENSE_TYPES = {
+    "spline_mult": "spline_coder::mult_t",
+    "spline_offset": "spline_coder::offset_t",
+    "basis_values": "basis::value_t",
+    "basis_start": "basis::start_t",
+    "spline_weights": "spline_mac::weight_t",
+    "base_mult": "base_coder::mult_t",
+    "base_offset": "base_coder::offset_t",
+    "base_values": "base_table::value_t",
+    "base_weights": "base_mac::weight_t",
+    "spline_rescale": "rescale::spline_mult_t",
+    "base_rescale": "rescale::base_mult_t",
+    "bias": "rescale::bias_t",
+}
+_EDGE_TABLE_TYPES = {"mult": "coder::mult_t", "offset": "coder::offset_t", "tables": "value_t", "bias": "bias_t"}
+
+
+def checks(node: KanLinear | EdgeTable) -> list[str]:
+    """Return C++ statements that note, in a string `problems`, table entries which their types cannot hold.
+
+    A native array takes any number that somebody writes into the header; the kernel's conversion to the type in the
+    config would wrap it silently, and an index beyond its array would read foreign memory.
+    """
+    identifier = layer_identifier(node.name)
+    config = f"{identifier}_config"
+    types = _EDGE_TABLE_TYPES if isinstance(node, EdgeTable) else _DENSE_TYPES
+    limits = {"edge_input": f"{config}::n_in", "edge_output": f"{config}::n_out"}
+    if not isinstance(node, EdgeTable):
+        limits["basis_start"] = f"{config}::basis::n_basis - {config}::basis::window + 1"
+    lines = []
+    for table, values in _tables(node).items():
+        first = "[0]" * values.ndim
+        call = f'("{node.name}: {table}", &{identifier}_tables::{table}{first}, {values.size}'
+        if table in types:
+            lines.append(f"kan_csim::check_fits<{config}::{types[table]}>{call}, problems);")
+        if table in limits:
+            lines.append(f"kan_csim::check_index{call}, {limits[table]}, problems);")
+    return lines
 
 
 def _struct(name: str, **members: str | int | bool) -> str:

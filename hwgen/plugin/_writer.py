@@ -11,7 +11,7 @@ import yaml
 from hls4ml.writer.vitis_writer import VitisWriter
 
 import hwgen
-from hwgen.plugin._bridge import BATCH_HEADER, batch_entry_points, has_batch_entry_points
+from hwgen.plugin._bridge import BATCH_HEADER, CHECKS_HEADER, batch_entry_points, has_batch_entry_points
 from hwgen.plugin._layer import INPUT_SHAPE, PORTABLE
 from hwgen.plugin._passes import kan_layers
 from hwgen.plugin._tables import TABLE_DIR, table_header, table_header_path
@@ -66,7 +66,7 @@ class VitisKANWriter(VitisWriter):  # type: ignore[misc]  # hls4ml publishes no 
         target.mkdir(exist_ok=True)
         for header in sorted(library_headers().glob("*.h")):
             shutil.copyfile(header, target / header.name)
-        for name in (TAPS_HEADER, BATCH_HEADER):
+        for name in (TAPS_HEADER, BATCH_HEADER, CHECKS_HEADER):
             (firmware / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(_CSIM_HEADERS / Path(name).name, firmware / name)
 
