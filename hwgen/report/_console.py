@@ -57,7 +57,7 @@ def print_summary(console: Console, report: Mapping[str, Any]) -> None:
             "LUT",
             "LUT6_2 pairs",
             "FF",
-            "CARRY8",
+            "CARRY4",
         )
         for engine, h in report["hardware"].items():
             counts = (f"{h[key]:,}" if h[key] is not None else "-" for key in ("lut", "lut_paired", "ff", "carry"))
