@@ -31,7 +31,7 @@ from pymodel.train._prune import Pruner
 __all__ = ["TrainResult", "check_widths", "train"]
 
 #: Rows on which edges are measured and quantizers calibrated.
-_SAMPLE_ROWS = 2048
+_SAMPLE_ROWS = 1024
 #: The edges are ranked anew this often per epoch while pruning.
 _PRUNINGS_PER_EPOCH = 4
 
