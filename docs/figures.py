@@ -118,7 +118,7 @@ def renewed(text: str) -> str:
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", re.DOTALL)
         if not pattern.search(text):
             raise SystemExit(f"README.md has no table {name!r}: add <!-- {name} --> and <!-- end -->")
-        text = pattern.sub(lambda m, body=make(): m[1] + body + m[2], text)  # type: ignore[misc]
+        text = pattern.sub(rf"\g<1>{make()}\g<2>", text)
     return text
 
 
