@@ -82,7 +82,6 @@ def test_rounds_real_input_half_up() -> None:
     half = torch.from_numpy((X + 0.5) * t.lsb)
     assert torch.equal(frozen(half), frozen(torch.from_numpy((X + 1) * t.lsb)))
     below = torch.nextafter(half, torch.full_like(half, -1e9))
-    # Just below a tie, x + 1/2 may itself be rounded up in float64: what counts is that FixedPoint does the same.
     assert torch.equal(frozen(below), frozen(torch.from_numpy(t.to_real(t.quantize(below.numpy())))))
 
 
