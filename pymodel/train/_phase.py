@@ -139,10 +139,10 @@ def run_phase(
         if step == steps and phase.on_step is not None:
             phase.on_step(1.0)
         found = None if validation is None else score(model, *validation, task)
-        rate = float(optimizer.param_groups[0]["lr"])
-        on_epoch(Epoch(phase.name, epoch, mean, None if found is None else found.value, phase.edges(), rate))
         if found is not None and phase.counts(step / steps) and (best is None or found > best.score):
             best = _Best(found, {name: tensor.clone() for name, tensor in model.state_dict().items()})
+        rate = float(optimizer.param_groups[0]["lr"])
+        on_epoch(Epoch(phase.name, epoch, mean, None if found is None else found.value, phase.edges(), rate))
         if stop():
             break
     if best is not None:

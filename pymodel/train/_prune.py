@@ -16,6 +16,9 @@ from pymodel.settings import PruneSettings
 
 __all__ = ["Pruner"]
 
+#: An edge that causes a smaller share of its output's deviation is constant but for rounding.
+_NEGLIGIBLE = 1e-6
+
 
 @dataclass
 class Pruner:
@@ -58,7 +61,7 @@ class Pruner:
         """Prune to the target at once, and drop edges that change no output (of constant inputs, or leading nowhere)."""
         prune_to(self.model, self._target, self.x)
         for layer, score in zip(self.model.kan_layers(), edge_scores(self.model, self.x), strict=True):
-            layer.apply_mask(layer.mask & (score > 0))
+            layer.apply_mask(layer.mask & (score > _NEGLIGIBLE))
         self._finished = True
 
     def _between(self, rest: float) -> int | tuple[int, ...]:
