@@ -179,7 +179,8 @@ def test_regression() -> None:
 
 
 @pytest.mark.slow
-def test_the_digits_recipe_reaches_94_percent(digits: Dataset) -> None:
+def test_the_digits_recipe_reaches_94_percent() -> None:
+    digits = load(DataSettings("digits", validation_fraction=0.0))
     settings = TrainSettings(
         batch_size=64, learning_rate=0.01, weight_decay=0.3, prune=PruneSettings(edges=300), threads=1
     )
