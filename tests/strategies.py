@@ -75,7 +75,8 @@ def _bias_and_shift(rng: Rng, sums: IntArray, out_type: FixedPoint, absolute: in
         return rng.integers(-wild, wild, size=sums.shape[1], dtype=np.int64), shift if _chance(rng, 0.5) else 0
     middle = (out_type.min_int + out_type.max_int) // 2 << shift
     jitter = rng.integers(-spread // 4 - 1, spread // 4 + 2, size=sums.shape[1])
-    return middle - (sums.min(axis=0) + sums.max(axis=0)) // 2 + jitter, shift
+    bias = np.asarray(middle - (sums.min(axis=0) + sums.max(axis=0)) // 2 + jitter, dtype=np.int64)
+    return bias, shift
 
 
 def _kan_linear(

@@ -89,7 +89,12 @@ BAD: list[tuple[str, Any, dict[str, Any], str]] = [
     ("wrapping input", INPUT, {"out_type": changed(TYPE, overflow=Overflow.WRAP)}, "must be RND, SAT"),
     ("two inputs", KAN, {"inputs": ("x", "x")}, "layer k needs exactly one input, not 2"),
     ("base shape", KAN, {"base": changed(BASE, weights=np.ones((2, 3), int))}, r"base weights of shape \(3, 2\)"),
-    ("rescale size", KAN, {"rescale": Rescale(*np.ones((3, 2), int), 0)}, "a rescale for 3 outputs expected"),
+    (
+        "rescale size",
+        KAN,
+        {"rescale": Rescale(np.ones(2, int), np.ones(2, int), np.ones(2, int), 0)},
+        "a rescale for 3 outputs expected",
+    ),
     (
         "coder size",
         KAN,
