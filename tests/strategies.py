@@ -72,7 +72,7 @@ def _bias_and_shift(rng: Rng, sums: IntArray, out_type: FixedPoint, absolute: in
     shift = max(0, spread.bit_length() - out_type.width + int(rng.integers(-1, 2)))
     if _chance(rng, 0.05):
         wild = max(absolute, 1 << 20)
-        return rng.integers(-wild, wild, size=sums.shape[1], dtype=np.int64), shift if _chance(rng, 0.5) else 0
+        return rng.integers(-wild, wild, size=(sums.shape[1],), dtype=np.int64), shift if _chance(rng, 0.5) else 0
     middle = (out_type.min_int + out_type.max_int) // 2 << shift
     jitter = rng.integers(-spread // 4 - 1, spread // 4 + 2, size=sums.shape[1])
     bias = np.asarray(middle - (sums.min(axis=0) + sums.max(axis=0)) // 2 + jitter, dtype=np.int64)
