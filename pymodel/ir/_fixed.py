@@ -107,7 +107,10 @@ class FixedPoint:
         real = np.asarray(values, dtype=np.float64)
         if not np.isfinite(real).all():
             raise DataError("expected finite input values, found NaN or infinity; clean the data before quantizing it")
-        scaled = np.ldexp(real, self.frac)
+        if self.overflow is Overflow.WRAP:
+            real = np.fmod(real, 2.0**self.integer)  # exact, and the same integer modulo 2^width
+        with np.errstate(over="ignore"):  # infinity saturates as the number itself would
+            scaled = np.ldexp(real, self.frac)
         rounded = np.floor(scaled)
         if self.rounding is Rounding.RND:
             # Not floor(x + 0.5): in float64 that sum rounds 0.49999999999999994 up to 1.

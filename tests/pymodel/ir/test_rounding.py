@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import torch
 
-from pymodel.ir import FixedPoint
+from pymodel.ir import FixedPoint, Overflow, Rounding
 from pymodel.layers import FrozenKANLinear
 from tests.strategies import random_ir
 
@@ -36,3 +36,9 @@ def test_torch_rounds_the_same_values_alike() -> None:
     X = np.array([[_exact(float(v), t)] * 3 for v in x[:, 0]])
     got = layer(torch.from_numpy(x)).numpy() / layer.out_type.lsb
     assert np.array_equal(got.astype(np.int64), layer.run(X))
+
+
+def test_the_largest_floats_saturate_or_wrap_without_a_warning() -> None:
+    x = np.array([1.7e308, -1.7e308, 2.0**1000, 0.0])
+    assert FixedPoint(8, 2, True).quantize(x).tolist() == [127, -128, 127, 0]
+    assert FixedPoint(8, 2, True, Rounding.RND, Overflow.WRAP).quantize(x).tolist() == [0, 0, 0, 0]
