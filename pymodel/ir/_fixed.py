@@ -114,7 +114,8 @@ class FixedPoint:
         rounded = np.floor(scaled)
         if self.rounding is Rounding.RND:
             # Not floor(x + 0.5): in float64 that sum rounds 0.49999999999999994 up to 1.
-            rounded += scaled - rounded >= 0.5
+            with np.errstate(invalid="ignore"):  # infinity stays what it is
+                rounded += scaled - rounded >= 0.5
         if self.overflow is Overflow.SAT:
             return np.clip(rounded, self.min_int, self.max_int).astype(np.int64)
         span = float(1 << self.width)
