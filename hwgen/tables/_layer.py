@@ -112,29 +112,18 @@ def _roms(plan: LayerPlan) -> tuple[dict[bytes, str], list[str]]:
     return names, lines
 
 
-def _delayed(index: Index, delay: int) -> str:
-    return f"c{index.feature}_{delay}" if delay else f"c{index.feature}"
-
-
-def _delays(plan: LayerPlan, index: Index) -> Iterator[str]:
-    """Yield the registers that delay an index for the tables along a chain."""
-    for delay in range(1, plan.delay(index) + 1):
-        yield f"reg {vector(index.width)}{_delayed(index, delay)};"
-        yield f"always @(posedge clk) {_delayed(index, delay)} <= {_delayed(index, delay - 1)};"
-
-
 def _table(plan: LayerPlan, table: Table) -> Iterator[str]:
     name = plan.node.name
     width = table.width
-    for output, times, offset in table.uses:
-        factor = f" * {times}" if times != 1 else ""
+    for output, k, offset in table.uses:
+        factor = f" * {1 << k}" if k else ""
         sign = "-" if offset < 0 else "+"
         shift = f" {sign} {abs(offset)}" if offset else ""
         yield f"// {name}: input {table.index.feature} -> output {output}: {table.name}{factor}{shift}"
     comb = f"{table.name}_d" if plan.table_register else table.name
     yield f"reg {vector(width)}{comb};"
     yield "always @*"
-    yield from _case(comb, _delayed(table.index, table.delay), table.index.width, table.entries.tolist(), width)
+    yield from _case(comb, f"c{table.index.feature}", table.index.width, table.entries.tolist(), width)
     if plan.table_register:
         yield f"reg {vector(width)}{table.name};"
         yield f"always @(posedge clk) {table.name} <= {comb};"
@@ -150,8 +139,7 @@ def _sums(level: tuple[Sum, ...]) -> Iterator[str]:
         yield f"reg {vector(s.term.width)}{s.term.name};"
     yield "always @(posedge clk) begin"
     for s in level:
-        sign = " - " if s.subtract else " + "
-        yield f"  {s.term.name} <= {sign.join(_operand(term, s.term) for term in s.operands)};"
+        yield f"  {s.term.name} <= {' + '.join(_operand(term, s.term) for term in s.operands)};"
     yield "end"
 
 
@@ -212,7 +200,6 @@ def emit_layer(plan: LayerPlan, module: str) -> str:
     lines += functions
     for index in plan.indices:
         lines += _index(plan, index, roms)
-        lines += _delays(plan, index)
     for table in plan.tables:
         lines += ["", *_table(plan, table)]
     for number, output in enumerate(plan.outputs):
