@@ -20,7 +20,7 @@ from hwgen.synth import SynthEstimate, estimate, require_yosys, yosys_family
 from hwgen.tables import TablesDesign, generate
 from pymodel.data import Dataset, load
 from pymodel.errors import MismatchError
-from pymodel.ir import IntArray, KanIR, load_ir, save_ir, to_edge_tables
+from pymodel.ir import IntArray, KanIR, load_ir, save_ir
 from pymodel.layers import FrozenKAN, load_frozen, save_float, save_frozen
 from pymodel.lower import lower
 from pymodel.reference import Reference
@@ -210,9 +210,7 @@ class _Hardware:
             folder = self.work / "rtl" / engine
             with self.clock.stage("rtl", f"RTL ({engine})"):
                 folder.mkdir(parents=True)
-                self.designs[engine] = generate(
-                    to_edge_tables(self.ir), folder, part=settings.part, clock_ns=settings.clock_ns
-                )
+                self.designs[engine] = generate(self.ir, folder, part=settings.part, clock_ns=settings.clock_ns)
             if settings.synth:
                 futures[engine] = pool.submit(estimate, folder, part=settings.part)
         return futures
