@@ -8,6 +8,7 @@ the 2^53 bound) is checked when the node becomes part of a :class:`~pymodel.ir.K
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from typing import ClassVar
@@ -261,7 +262,7 @@ def _check_out_type(out_type: FixedPoint) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class Node(_Frozen):
+class Node(_Frozen, ABC):
     """A node: name, names of its inputs, output type, and the real meaning of its integers.
 
     `value = value_offset + value_lsb * Y`. `value_lsb` equals `out_type.lsb` and `value_offset` is 0 unless the
@@ -282,9 +283,9 @@ class Node(_Frozen):
             raise IRError(f"layer {self.name}: the value of an LSB must be positive and finite; lower the model again")
 
     @property
+    @abstractmethod
     def n_out(self) -> int:
         """Number of output integers."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, eq=False)

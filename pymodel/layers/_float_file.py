@@ -8,8 +8,9 @@ from pathlib import Path
 import torch
 
 from pymodel.errors import ModelError
+from pymodel.ir.strict import MalformedError, check_fields, check_schema, numbers_from
 from pymodel.layers._efficient_kan import EfficientKAN
-from pymodel.layers._safetensors import check_fields, numbers_from, read_file, write_file
+from pymodel.layers._safetensors import read_file, write_file
 
 __all__ = ["load_float", "save_float"]
 
@@ -40,9 +41,12 @@ def load_float(path: Path) -> EfficientKAN:
             type, or not finite, or a field is malformed.
     """
     document, tensors = read_file(path, _KIND)
-    f = check_fields(document, path.name, kind=str, schema=int, widths=list, grid=int, order=int, range=list)
-    if f["schema"] != _SCHEMA:
-        raise ModelError(f"{path.name} has schema {f['schema']}, this version of kan4ml reads {_SCHEMA}; train again")
+    try:
+        f = check_fields(document, "the document", kind=str, schema=int, widths=list, grid=int, order=int, range=list)
+        check_schema(f["schema"], _SCHEMA)
+        bounds = numbers_from(f["range"], "range")
+    except MalformedError as error:
+        raise ModelError(f"{path.name}: {error}") from None
     widths = f["widths"]
     if not all(isinstance(w, int) and not isinstance(w, bool) and w > 0 for w in widths):
         raise ModelError(f"{path.name}: widths must be a list of positive integers; train the model again")
@@ -52,7 +56,6 @@ def load_float(path: Path) -> EfficientKAN:
         raise ModelError(
             f"{path.name} declares {declared} weights but holds fewer; it is corrupt: train the model again"
         )
-    bounds = numbers_from(f["range"], f"{path.name}: range")
     if len(bounds) != 2:
         raise ModelError(f"{path.name}: range must be a pair of numbers; train the model again")
     model = EfficientKAN(widths, grid=f["grid"], order=f["order"], range=(bounds[0], bounds[1]))

@@ -22,24 +22,25 @@ from pymodel.ir import (
     Rescale,
     SplineBranch,
 )
-from pymodel.layers._frozen import CoderFacts, FrozenKAN, FrozenKANLinear
-from pymodel.layers._safetensors import (
+from pymodel.ir.strict import (
+    NUMBER,
     Fields,
+    MalformedError,
     check_fields,
+    check_schema,
     enum_from,
     fixed_from,
     host_from,
     host_to_json,
     numbers_from,
-    read_file,
-    write_file,
 )
+from pymodel.layers._frozen import CoderFacts, FrozenKAN, FrozenKANLinear
+from pymodel.layers._safetensors import read_file, write_file
 
 __all__ = ["load_frozen", "save_frozen"]
 
 _KIND = "frozen_kan"
 _SCHEMA = 1
-_NUMBER = (int, float)
 
 
 def _coder_to_json(facts: CoderFacts) -> Fields:
@@ -107,7 +108,7 @@ class _Tensors:
 
 
 def _coder_from(value: object, where: str, tensors: _Tensors, prefix: str) -> AffineCoder:
-    f = check_fields(value, where, shift=int, n_codes=int, low=_NUMBER, step=_NUMBER)
+    f = check_fields(value, where, shift=int, n_codes=int, low=NUMBER, step=NUMBER)
     low, step = numbers_from([f["low"], f["step"]], where)
     return AffineCoder(
         tensors.take(f"{prefix}_mult"), tensors.take(f"{prefix}_offset"), f["shift"], f["n_codes"], low, step
@@ -130,8 +131,8 @@ def _layer_from(value: object, index: int, tensors: _Tensors) -> FrozenKANLinear
         form=str,
         in_type=dict,
         out_type=dict,
-        value_lsb=_NUMBER,
-        value_offset=_NUMBER,
+        value_lsb=NUMBER,
+        value_offset=NUMBER,
         shift=int,
         coder=dict,
         **extra,
@@ -150,7 +151,7 @@ def _layer_from(value: object, index: int, tensors: _Tensors) -> FrozenKANLinear
     if kind is NodeKind.EDGE_TABLE:
         tables = tensors.take(f"{prefix}tables")
         return FrozenKANLinear(EdgeTable(**common, coder=coder, tables=tables, bias=bias, shift=f["shift"]), in_type)
-    b = check_fields(f["basis"], f"{where}.basis", kind=str, order=int, knots=list, lsb=_NUMBER)
+    b = check_fields(f["basis"], f"{where}.basis", kind=str, order=int, knots=list, lsb=NUMBER)
     weights = tensors.take(f"{prefix}spline_weights")
     rom = BasisRom(
         kind=enum_from(BasisKind, b["kind"].upper(), f"{where}.basis.kind"),
@@ -163,7 +164,7 @@ def _layer_from(value: object, index: int, tensors: _Tensors) -> FrozenKANLinear
     )
     base = None
     if f["base"] is not None:
-        e = check_fields(f["base"], f"{where}.base", coder=dict, activation=str, lsb=_NUMBER)
+        e = check_fields(f["base"], f"{where}.base", coder=dict, activation=str, lsb=NUMBER)
         base = BaseBranch(
             coder=_coder_from(e["coder"], f"{where}.base.coder", tensors, f"{prefix}base_coder"),
             activation=e["activation"],
@@ -184,13 +185,12 @@ def load_frozen(path: Path) -> FrozenKAN:
             describes a model that breaks the contract.
     """
     document, tensors = read_file(path, _KIND)
-    f = check_fields(document, path.name, kind=str, schema=int, name=str, host=dict, layers=list)
-    if f["schema"] != _SCHEMA:
-        raise ModelError(f"{path.name} has schema {f['schema']}, this version of kan4ml reads {_SCHEMA}; build again")
     store = _Tensors(tensors)
     try:
+        f = check_fields(document, "the document", kind=str, schema=int, name=str, host=dict, layers=list)
+        check_schema(f["schema"], _SCHEMA)
         layers = [_layer_from(value, index, store) for index, value in enumerate(f["layers"])]
         store.check_empty()
         return FrozenKAN(f["name"], host_from(f["host"]), layers)
-    except IRError as error:
+    except (IRError, MalformedError) as error:
         raise ModelError(f"{path.name}: {error}") from None

@@ -126,7 +126,7 @@ def test_not_utf8(folder: Path) -> None:
 
 
 JSON_EDITS: list[tuple[str, Callable[[dict[str, Any]], None], str]] = [
-    ("other schema", lambda d: d.update(schema=2), "ir.json has schema 2, this version of kan4ml reads 1"),
+    ("other schema", lambda d: d.update(schema=2), "ir.json: it has schema 2, this version of kan4ml reads 1"),
     ("bool as schema", lambda d: d.update(schema=True), "schema has the wrong type bool"),
     ("unknown key", lambda d: d.update(colour="red"), r"the document has the unknown keys \['colour'\]"),
     ("missing key", lambda d: d.pop("output"), r"the document lacks \['output'\]"),
@@ -168,7 +168,7 @@ JSON_EDITS: list[tuple[str, Callable[[dict[str, Any]], None], str]] = [
     ("a string as offset", lambda d: d["host"]["feature_offset"].__setitem__(0, "3"), "list of numbers"),
     ("unknown task", lambda d: d["host"].update(task="guess"), "GUESS"),
     ("negative LSB", lambda d: d["nodes"][1].update(value_lsb=-1.0), "value of an LSB must be positive"),
-    ("huge integer", lambda d: d["nodes"][1].update(value_lsb=10**400), "beyond float64"),
+    ("huge integer", lambda d: d["nodes"][1].update(value_lsb=10**400), "finite numbers"),
 ]
 
 
@@ -184,7 +184,7 @@ def test_numbers_that_are_none(folder: Path, number: str) -> None:
     document = json.loads(path.read_text())
     document["nodes"][1]["value_lsb"] = "HERE"
     path.write_text(json.dumps(document).replace('"HERE"', number))
-    refused(folder, "finite|cannot be read")
+    refused(folder, "not a JSON number")
 
 
 def test_an_array_of_floats(folder: Path) -> None:
