@@ -8,26 +8,20 @@ moment of the machine hits all of them. Writes `bench/results/training_step.json
 from __future__ import annotations
 
 import argparse
-import datetime as dt
-import json
-import os
-import platform
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from _common import RESULTS, provenance, write_result
 from torch import Tensor, nn
 from torch.nn import functional
 
 from pymodel.layers import EfficientKAN, EfficientKANLinear
 from pymodel.quant import PRESETS, quantize_model
 
-RESULT = Path(__file__).parent / "results" / "training_step.json"
 RANGE = (-2.0, 2.0)
 GRID, ORDER = 5, 3
 SHAPES = ((64, 16), (784, 64), (64, 16, 10), (784, 64, 10))
@@ -92,23 +86,11 @@ def measure(models: dict[str, nn.Module], x: Tensor, rounds: int) -> dict[str, l
     return times
 
 
-def command(*words: str) -> str:
-    return subprocess.run(words, capture_output=True, text=True, check=True, cwd=Path(__file__).parent).stdout.strip()
-
-
-def processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    return next(
-        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )
-
-
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--out", type=Path, default=RESULT)
+    parser.add_argument("--out", type=Path, default=RESULTS / "training_step.json")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
@@ -129,19 +111,14 @@ def main(arguments: list[str]) -> None:
                 }
             )
             print(widths, batch, rows[-1]["median_ms"], rows[-1]["speedup_over_plain"])
-    document = {
-        "what": "milliseconds per training step (zero_grad, forward, mean of squares, backward; no optimiser)",
-        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "commit": command("git", "rev-parse", "HEAD"),
-        "uncommitted_changes": bool(command("git", "status", "--porcelain", "--", "../pymodel")),
-        "machine": {"processor": processor(), "threads": options.threads, "system": platform.platform()},
-        "load_average_after": [round(value, 2) for value in os.getloadavg()],
-        "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
-        "settings": {"grid": GRID, "order": ORDER, "range": list(RANGE), "rounds": options.rounds},
-        "rows": rows,
-    }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(document, indent=1) + "\n")
+    write_result(
+        options.out,
+        "milliseconds per training step (zero_grad, forward, mean of squares, backward; no optimiser)",
+        provenance("torch", "numpy"),
+        threads=options.threads,
+        settings={"grid": GRID, "order": ORDER, "range": list(RANGE), "rounds": options.rounds},
+        rows=rows,
+    )
 
 
 if __name__ == "__main__":
