@@ -1,5 +1,5 @@
 """One build: configuration to verified hardware, in a folder that is swapped in whole."""
 
-from hwgen.build._build import BuildResult, build
+from hwgen.flow._build import BuildResult, build
 
 __all__ = ["BuildResult", "build"]
