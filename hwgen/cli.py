@@ -64,8 +64,8 @@ def build(
     quiet: _Quiet = False,
 ) -> None:
     """Train, quantize, lower, convert, simulate and verify the model that CONFIG describes."""
-    from hwgen.build import build as run
     from hwgen.config import load_config
+    from hwgen.flow import build as run
     from hwgen.report import print_summary
 
     console = _console(quiet)

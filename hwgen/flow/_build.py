@@ -13,8 +13,8 @@ from typing import Any
 from rich.console import Console
 
 from hwgen._output import check_target, keep_failed, staged
-from hwgen.flow._metrics import metric_values, test_details
 from hwgen.config import Config, dump_config
+from hwgen.flow._metrics import metric_values, test_details
 from hwgen.report import REPORT_SCHEMA, border_entry, layer_entries, renew_html, save_report, tool_versions
 from hwgen.synth import SynthEstimate, estimate, require_yosys, yosys_family
 from hwgen.tables import TablesDesign, generate
