@@ -90,19 +90,45 @@ def demo(
 
 
 @app.command()
+def tables(
+    source: Annotated[Path, typer.Argument(metavar="FILE.npz", help="Edge tables; docs/tables.md has the layout.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Output folder [default: out/NAME].")] = None,
+    part: Annotated[str, typer.Option(help="The FPGA.")] = "xcvu9p-flga2104-2L-e",
+    clock_ns: Annotated[float, typer.Option(help="The clock period in nanoseconds.")] = 5.0,
+    vectors: Annotated[int, typer.Option(min=1, max=10_000_000, help="Random vectors of the co-simulation.")] = 10_000,
+    synth: Annotated[bool, typer.Option(help="Estimate LUTs and flip-flops with Yosys.")] = True,
+    quiet: _Quiet = False,
+) -> None:
+    """Turn a network that is given as edge tables into Verilog, and check it by co-simulation."""
+    from hwgen.report import print_borders
+    from hwgen.tables_command import build_tables
+
+    console = _console(quiet)
+    target = out if out is not None else Path("out") / source.stem
+    result = build_tables(source, target, part=part, clock_ns=clock_ns, vectors=vectors, synth=synth, console=console)
+    print_borders(console, list(result.report["equivalence"].items()))
+    figures = result.report["hardware"]["tables"]
+    console.print(", ".join(f"{key} {value}" for key, value in figures.items() if value is not None), soft_wrap=True)
+    console.print(f"Written to {target} (report.json has the figures)", soft_wrap=True)
+
+
+@app.command()
 def verify(
     folder: _Build,
     quiet: _Quiet = False,
 ) -> None:
     """Re-run every equivalence check of a build from its files as they are now."""
     from hwgen._output import recover
-    from hwgen.report import border_entry, print_borders
+    from hwgen.config import load_config
+    from hwgen.report import border_entry, load_report, print_borders
     from sim.verify import verify as run
 
     console = _console(quiet)
     recover(folder)
+    load_report(folder)
+    engines = load_config(folder / "config.yaml").hardware.rtl
     with console.status("reading") as status:
-        result = run(folder, progress=status.update)
+        result = run(folder, engines, progress=status.update)
     print_borders(console, [(border.name, border_entry(border)) for border in result.borders])
     failure = result.first_failure
     if failure is not None:
