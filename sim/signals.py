@@ -148,7 +148,7 @@ def load_signals(rtl_dir: Path) -> SignalMap:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(f"{SIGNALS_FILE} is missing in {rtl_dir}; generate the RTL again") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read ({error}); generate the RTL again") from None
     root = _Reader(data, "")
     root.integer("schema", _SCHEMA, _SCHEMA)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pymodel.errors import IRError, ModelError
+from pymodel.errors import DataError, IRError, ModelError
 from pymodel.ir import (
     EdgeTable,
     HostSpec,
@@ -25,9 +25,11 @@ from pymodel.ir import (
     save_arrays,
 )
 from pymodel.layers import FrozenKAN, load_frozen
+from pymodel.lower import lower
 from pymodel.reference import Reference
 from sim.boundary import boundary_rows, codes_to_integers, edge_form
 from sim.equivalence import Border, compare
+from sim.signals import SIGNALS_FILE
 from sim.vectors import VectorSet
 
 if TYPE_CHECKING:
@@ -107,10 +109,23 @@ def check_model_matches_ir(frozen: FrozenKAN, ir: KanIR) -> None:
         raise ModelError(f"the quantized model has layers {got}, the IR {expected}; build the model again")
 
 
+def _meaning(ir: KanIR) -> Iterator[tuple[str, object]]:
+    """Yield what gives the integers their meaning in real numbers, which no comparison of integers sees."""
+    for key, value in vars(ir.host).items():
+        yield f"host.{key}", value
+    for node in ir.nodes:
+        yield f"{node.name}.out_type", node.out_type
+        yield f"{node.name}.value_lsb", node.value_lsb
+        yield f"{node.name}.value_offset", node.value_offset
+
+
 def torch_border(ir: KanIR, frozen: FrozenKAN, X: IntArray, expected: Mapping[str, IntArray]) -> Border:
-    """Compare torch (eval, float64) with the reference at every layer."""
+    """Compare torch (eval, float64) with the reference at every layer, and scaling, types and class labels as well."""
     check_model_matches_ir(frozen, ir)
-    return compare("torch_vs_reference", frozen.run(X), expected, [node.name for node in ir.nodes])
+    border = compare("torch_vs_reference", frozen.run(X), expected, [node.name for node in ir.nodes])
+    pairs = zip(_meaning(lower(frozen)), _meaning(ir), strict=True)
+    problems = tuple(f"{key} is not that of the quantized model" for (_, a), (key, b) in pairs if a != b)
+    return replace(border, mismatches=border.mismatches or (border.vectors if problems else 0), problems=problems)
 
 
 def _alone(ir: KanIR, name: str) -> KanIR:
@@ -196,6 +211,9 @@ def rtl_border(
     part = {name: values[rows] for name, values in expected.items()}
     result = cosim(rtl_dir, X[rows], part, seed=seed, work_dir=work_dir)
     border = result.border(f"rtl_vs_reference.{rtl_dir.name}")
+    if result.axis is None:  # every engine has one, so signals.json hides it
+        problem = f"{SIGNALS_FILE} names no AXI4-Stream wrapper"
+        border = replace(border, mismatches=border.mismatches + 1, problems=(*border.problems, problem))
     if border.first is not None:  # name the vector by its place among all
         border = replace(border, first=replace(border.first, vector=int(rows[border.first.vector])))
     return border, result
@@ -218,11 +236,26 @@ class Verification:
         return next((border for border in self.borders if not border.equal), None)
 
 
-def verify(folder: Path, *, seed: int = 0, progress: Progress | None = None) -> Verification:
+def _engines(root: Path, asked: Sequence[str]) -> list[Path]:
+    """Return the folders of the engines that were asked for, and of others that are there.
+
+    Raises:
+        DataError: if one that was asked for is missing: passing without it would prove nothing of it.
+    """
+    for name in asked:
+        if not (root / name).is_dir():
+            raise DataError(
+                f"the RTL folder {root / name} is missing, but hardware.rtl asks for it; build the model again"
+            )
+    return sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+
+
+def verify(folder: Path, engines: Sequence[str], *, seed: int = 0, progress: Progress | None = None) -> Verification:
     """Re-run all equivalence checks of a build from the files in `folder` as they are now.
 
     Args:
         folder: a build.
+        engines: RTL engines that the build must have (`hardware.rtl` of its configuration).
         seed: of bubbles, stalls and the rows that drive layers alone.
         progress: called with the name of each stage.
 
@@ -231,18 +264,17 @@ def verify(folder: Path, *, seed: int = 0, progress: Progress | None = None) -> 
     """
     tell = progress or (lambda _: None)
     ir = load_ir(folder / "ir")
+    rtl_dirs = _engines(folder / "rtl", engines)
     frozen = load_frozen(folder / "model" / "quantized.safetensors")
     stored = load_vectors(folder / "vectors.npz", ir)
     tell("numba reference")
     expected = Reference(ir).run(stored.X)
     tell("torch")
     borders = [torch_border(ir, frozen, stored.X, expected), layers_alone_border(ir, frozen, seed)]
-    rtl_root = folder / "rtl"
-    engines = sorted(path for path in rtl_root.iterdir() if path.is_dir()) if rtl_root.is_dir() else []
     with ThreadPoolExecutor(max_workers=1) as pool:
         # The compilers of csim and RTL run as processes, so two threads keep both cores busy.
-        tell("csim" + "".join(f", RTL ({path.name})" for path in engines))
+        tell("csim" + "".join(f", RTL ({path.name})" for path in rtl_dirs))
         csim = pool.submit(csim_border, ir, folder / "hls", stored.X, expected)
-        rtl = [rtl_border(path, stored.X, stored.rtl_rows, expected, seed)[0] for path in engines]
+        rtl = [rtl_border(path, stored.X, stored.rtl_rows, expected, seed)[0] for path in rtl_dirs]
         borders += [csim.result()[0], *rtl]
     return Verification(tuple(borders))
