@@ -17,7 +17,7 @@ import numpy.typing as npt
 from pymodel.errors import IRError
 from pymodel.ir import MAX_TABLE_BITS, EdgeTable, FixedPoint, IntArray, KanLinear, to_edge_table
 
-__all__ = ["Boundary", "Visibility", "boundary_rows", "codes_to_integers", "edge_form"]
+__all__ = ["Boundary", "Visibility", "boundary_rows", "codes_to_integers", "edge_form", "integers_of"]
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -205,16 +205,29 @@ def boundary_rows(
     return result, need.visibility
 
 
-def codes_to_integers(
-    layer: EdgeTable, in_type: FixedPoint, rng: np.random.Generator
-) -> tuple[BoolArray, npt.NDArray[np.int64]]:
-    """Return which codes inputs can take, (I, C), and one input integer for each, (I, C), drawn at random."""
+def codes_to_integers(layer: EdgeTable, in_type: FixedPoint) -> tuple[BoolArray, IntArray]:
+    """Return which codes inputs can take, (I, C), and the lowest and highest input integer of each, (2, I, C)."""
     n_in, n_codes, _ = layer.tables.shape
-    X = rng.permutation(np.arange(in_type.min_int, in_type.max_int + 1, dtype=np.int64))
+    X = np.arange(in_type.min_int, in_type.max_int + 1, dtype=np.int64)
     codes = np.broadcast_to(layer.coder.codes(X[:, None]), (X.size, n_in))
-    integers = np.zeros((n_in, n_codes), dtype=np.int64)
+    integers = np.zeros((2, n_in, n_codes), dtype=np.int64)
     reachable = np.zeros((n_in, n_codes), dtype=bool)
     for i in range(n_in):
-        integers[i, codes[:, i]] = X
+        integers[0, i, codes[::-1, i]] = X[::-1]
+        integers[1, i, codes[:, i]] = X
         reachable[i, codes[:, i]] = True
     return reachable, integers
+
+
+def integers_of(codes: IntArray, integers: IntArray, rng: np.random.Generator) -> IntArray:
+    """Return rows (R, I) of input integers with the given codes (R, I), each the lowest or the highest of its code.
+
+    Next to a coder's thresholds they also show a small change of its constants.
+
+    Args:
+        codes: rows of codes.
+        integers: (2, I, C), from :func:`codes_to_integers`.
+        rng: chooses between lowest and highest.
+    """
+    side = rng.integers(0, 2, codes.shape)
+    return np.asarray(integers[side, np.arange(codes.shape[1]), codes], dtype=np.int64)

@@ -3,7 +3,8 @@
 Random inputs seldom reach every code of a hidden layer, and a constant that no vector reads cannot be checked. So rows
 are added as long as a search finds some that reach new (layer, input, code) triples; what stays unreached is counted.
 Nor does reading a constant suffice: most rows hide a small change of it behind the rounding. So rows are added that lie
-on rounding boundaries (:mod:`sim.boundary`): constructed for the first layer, searched for behind it.
+on rounding boundaries (:mod:`sim.boundary`): constructed for the first layer, searched for behind it. Their inputs, and
+those of some more rows, lie next to the thresholds of the first layer's coders.
 """
 
 from __future__ import annotations
@@ -15,15 +16,17 @@ import numpy as np
 import numpy.typing as npt
 
 from pymodel.ir import IntArray, KanIR, KanLinear
-from sim.boundary import Boundary, Visibility, boundary_rows, codes_to_integers, edge_form
+from sim.boundary import Boundary, Visibility, boundary_rows, codes_to_integers, edge_form, integers_of
 
-__all__ = ["Coverage", "VectorSet", "corner_rows", "coverage", "make_vectors"]
+__all__ = ["Coverage", "VectorSet", "corner_rows", "coverage", "make_vectors", "threshold_rows"]
 
 Run = Callable[[IntArray], Mapping[str, IntArray]]
 BoolArray = npt.NDArray[np.bool_]
 
 _SEARCH_ROWS = 4096
 _SEARCH_ROUNDS = 12
+#: Rows next to thresholds, for each coder of the first layer.
+_THRESHOLD_ROWS = 512
 #: Rows searched for boundaries of hidden layers: at most so many, and so many times the network's edges.
 _BOUNDARY_ROWS = 65536
 _BOUNDARY_WORK = 500_000_000
@@ -104,6 +107,23 @@ def corner_rows(ir: KanIR) -> IntArray:
     return np.array(rows, dtype=np.int64)
 
 
+def threshold_rows(ir: KanIR, rng: np.random.Generator) -> IntArray:
+    """Return rows (R, n_in) whose inputs all lie next to thresholds of a coder of the first layer, or at an extreme.
+
+    A coder's constant that is off by one moves codes there only, and random rows seldom are.
+    """
+    layer, t = ir.layers[0], ir.input.out_type
+    X = np.arange(t.min_int, t.max_int + 1, dtype=np.int64)
+    rows = []
+    for coder in layer.coders if isinstance(layer, KanLinear) else (layer.coder,):
+        steps = np.diff(coder.codes(X[:, None]), axis=0) != 0
+        edges = [np.concatenate([X[:-1][step], X[1:][step], X[[0, -1]]]) for step in steps.T]
+        rows.append(
+            np.stack([rng.choice(edges[i % len(edges)], _THRESHOLD_ROWS) for i in range(ir.input.n_out)], axis=1)
+        )
+    return np.concatenate(rows)
+
+
 def _codes(ir: KanIR, values: Mapping[str, IntArray]) -> list[tuple[IntArray, int, BoolArray]]:
     """Return per layer the codes (rows, I) that its vectors give, the number of codes, and which inputs matter."""
     result = []
@@ -158,16 +178,16 @@ def _boundary(
 ) -> tuple[IntArray, Visibility]:
     """Return rows that show changes of the layers' constants by one LSB, beyond those of `X`, and what all show."""
     searches: list[tuple[str, Boundary]] = []
-    rows: list[IntArray] = []
+    rows: list[IntArray] = [threshold_rows(ir, rng)]
     visible = total = 0
     for index, (layer, reached) in enumerate(zip(ir.layers, seen, strict=True)):
         edges = edge_form(layer, ir.in_type(layer))
         if edges is None:
             continue
         if index == 0:
-            reachable, integers = codes_to_integers(edges, ir.in_type(layer), rng)
+            reachable, integers = codes_to_integers(edges, ir.in_type(layer))
             codes, visibility = boundary_rows(edges, reachable, rng)
-            rows.append(np.take_along_axis(integers[None], codes[:, :, None], axis=2)[:, :, 0])
+            rows.append(integers_of(codes, integers, rng))
             visible, total = visible + visibility.visible, total + visibility.total
         else:
             # `seen` marks codes of the layer's own coder; the edge form may read the input itself instead.
@@ -186,7 +206,7 @@ def _boundary(
         rows += [explore(_candidates(ir, X, rng)) for _ in range(rounds)]
     for _, search in searches:
         visible, total = visible + search.visibility.visible, total + search.visibility.total
-    return (np.concatenate(rows) if rows else X[:0]).astype(np.int64), Visibility(visible, total)
+    return np.concatenate(rows).astype(np.int64), Visibility(visible, total)
 
 
 def make_vectors(ir: KanIR, X_test: IntArray, n_random: int, seed: int, run: Run) -> VectorSet:

@@ -27,7 +27,7 @@ from pymodel.ir import (
 from pymodel.layers import FrozenKAN, load_frozen
 from pymodel.lower import lower
 from pymodel.reference import Reference
-from sim.boundary import boundary_rows, codes_to_integers, edge_form
+from sim.boundary import boundary_rows, codes_to_integers, edge_form, integers_of
 from sim.equivalence import Border, compare
 from sim.signals import SIGNALS_FILE
 from sim.vectors import VectorSet
@@ -145,9 +145,9 @@ def _steps(ir: KanIR, name: str) -> list[IntArray]:
     if edges is None:
         return []
     rng = np.random.default_rng(0)
-    reachable, integers = codes_to_integers(edges, ir.in_type(layer), rng)
+    reachable, integers = codes_to_integers(edges, ir.in_type(layer))
     codes, _ = boundary_rows(edges, reachable, rng)
-    return [np.take_along_axis(integers[None], codes[:, :, None], axis=2)[:, :, 0]]
+    return [integers_of(codes, integers, rng)]
 
 
 def layers_alone_border(ir: KanIR, frozen: FrozenKAN, seed: int) -> Border:

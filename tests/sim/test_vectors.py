@@ -9,7 +9,7 @@ import pytest
 
 from pymodel.ir import AffineCoder, EdgeTable, FixedPoint, HostSpec, KanIR, Node, Quantize, Task
 from pymodel.reference import Reference
-from sim.boundary import boundary_rows, codes_to_integers
+from sim.boundary import boundary_rows, codes_to_integers, integers_of
 from sim.vectors import VectorSet, corner_rows, coverage, make_vectors
 from tests.strategies import random_inputs
 
@@ -120,13 +120,14 @@ def test_constructed_rows_show_what_they_count(ir: KanIR) -> None:
     layer = ir.layers[0]
     assert isinstance(layer, EdgeTable)
     rng = np.random.default_rng(0)
-    reachable, integers = codes_to_integers(layer, ir.in_type(layer), rng)
+    reachable, integers = codes_to_integers(layer, ir.in_type(layer))
     codes, visibility = boundary_rows(layer, reachable, rng)
-    for i in range(layer.n_in):
-        for c in np.flatnonzero(reachable[i]):
-            row = np.zeros((1, layer.n_in), dtype=np.int64)
-            row[0, i] = integers[i, c]
-            assert layer.coder.codes(row)[0, i] == c
+    rows = integers_of(codes, integers, rng)
+    assert (layer.coder.codes(rows) == codes).all()
+    t = ir.in_type(layer)
+    for step in (-1, 1):  # each integer is the lowest or the highest of its code
+        beside = np.clip(rows + step, t.min_int, t.max_int)
+        assert 0.2 < ((layer.coder.codes(beside) != codes) | (beside == rows)).mean() < 0.8
 
     def run(tables: np.ndarray) -> np.ndarray:
         total = tables[np.arange(layer.n_in), codes].sum(axis=1) + layer.bias + layer.half
@@ -141,3 +142,19 @@ def test_constructed_rows_show_what_they_count(ir: KanIR) -> None:
                 seen += bool((run(tables)[:, o] != expected[:, o]).any())
     assert seen >= visibility.visible
     assert visibility.visible > 0.8 * visibility.total
+
+
+@pytest.mark.parametrize("delta", [1, -1])
+def test_a_coder_that_is_off_by_one_is_seen(delta: int) -> None:
+    """With 4 codes of 64 integers each, one in 64 random inputs shows it, and most of those hide it behind the rounding."""
+    rng = np.random.default_rng(3)
+    host = HostSpec(Task.REGRESSION, ("a", "b"), (0.0,) * 2, (1.0,) * 2)
+    x = Quantize("x", (), FixedPoint(8, 2, True), 2.0**-6, 0.0, size=2)
+    coder = AffineCoder(np.array([1]), np.array([128]), 6, 4, -2.0, 1.0)
+    tables = rng.integers(-150, 150, (2, 4, 1))
+    out = FixedPoint(3, 3, True)
+    layer = EdgeTable("y", ("x",), out, 1.0, 0.0, coder=coder, tables=tables, bias=np.array([0]), shift=8)
+    ir = KanIR("m", (x, layer), "y", host)
+    off = replace(layer, coder=replace(coder, offset=coder.offset + delta))
+    X = make_vectors(ir, random_inputs(ir, 5, rng), 20, 0, Reference(ir).run).X
+    assert (Reference(ir).run(X)["y"] != Reference(KanIR("m", (x, off), "y", host)).run(X)["y"]).any()
