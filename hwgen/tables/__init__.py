@@ -2,5 +2,6 @@
 
 from hwgen.tables._design import NodeSignal, TablesDesign, generate
 from hwgen.tables._npz import TableFile, load_tables
+from hwgen.tables._passes import Passes
 
-__all__ = ["NodeSignal", "TableFile", "TablesDesign", "generate", "load_tables"]
+__all__ = ["NodeSignal", "Passes", "TableFile", "TablesDesign", "generate", "load_tables"]

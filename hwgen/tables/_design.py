@@ -13,6 +13,7 @@ import jinja2
 import numpy as np
 
 from hwgen.tables._layer import emit_layer
+from hwgen.tables._passes import Passes
 from hwgen.tables._plan import LayerPlan, plan_layer
 from hwgen.tables._vectors import default_vectors, to_hex
 from hwgen.tables._verilog import identifier
@@ -95,14 +96,14 @@ def _built_nodes(ir: KanIR) -> list[Node]:
     return [node for node in ir.nodes if node.name in needed]
 
 
-def _plan(ir: KanIR) -> dict[str, LayerPlan]:
+def _plan(ir: KanIR, passes: Passes) -> dict[str, LayerPlan]:
     """Return the plan of every layer that the output depends on."""
     in_type = ir.input.out_type
     domains = {ir.input.name: (Interval(in_type.min_int, in_type.max_int),) * ir.input.n_out}
     plans: dict[str, LayerPlan] = {}
     for node in _built_nodes(ir):
         if isinstance(node, EdgeTable):
-            plans[node.name] = plan_layer(node, ir.in_type(node), domains[node.inputs[0]])
+            plans[node.name] = plan_layer(node, ir.in_type(node), domains[node.inputs[0]], passes)
             domains[node.name] = plans[node.name].intervals
     return plans
 
@@ -227,7 +228,7 @@ def _describe(
         files=files,
         edges=sum(int(plan.node.alive.sum()) for plan in all_plans),
         tables=len(tables),
-        table_bits=sum(table.width << table.index.width for table in tables),
+        table_bits=sum(table.width << table.select_width for table in tables),
         adders=sum(len(s.operands) > 1 for s in sums),
         adder_bits=sum(s.term.width for s in sums if len(s.operands) > 1),
         register_bits=ir.input.n_out * ir.input.out_type.width
@@ -238,7 +239,14 @@ def _describe(
 
 
 def generate(
-    ir: KanIR, folder: Path, *, part: str, clock_ns: float, vectors: IntArray | None = None, prefix: str = "kan"
+    ir: KanIR,
+    folder: Path,
+    *,
+    part: str,
+    clock_ns: float,
+    vectors: IntArray | None = None,
+    prefix: str = "kan",
+    passes: Passes | None = None,
 ) -> TablesDesign:
     """Write the table RTL of a program, with everything that simulates and synthesises it.
 
@@ -249,6 +257,7 @@ def generate(
         clock_ns: the clock period.
         vectors: (rows, inputs) input integers of the self-checking bench; corners and 256 random rows if None.
         prefix: of all module and file names, so that several designs can be simulated together.
+        passes: what may change the plain circuit; everything if None.
 
     Returns:
         What was written, with counts.
@@ -265,7 +274,7 @@ def generate(
         raise DataError("the Verilog bench needs at least one test vector, and none came; pass rows of input integers")
     # The reference runs the program as it came, so that the bench checks the conversion to tables, too.
     expected = Reference(ir).run(X)[ir.output]
-    plans = _plan(tables)
+    plans = _plan(tables, passes or Passes())
     modules = [f"{prefix}_layer_{number}" for number in range(1, len(plans) + 1)]
     files = (*(f"{module}.v" for module in modules), f"{prefix}_top.v", f"{prefix}_fifo.v", f"{prefix}_axis.v")
     design = _describe(tables, plans, folder, prefix, files)

@@ -119,11 +119,14 @@ def _table(plan: LayerPlan, table: Table) -> Iterator[str]:
         factor = f" * {1 << k}" if k else ""
         sign = "-" if offset < 0 else "+"
         shift = f" {sign} {abs(offset)}" if offset else ""
-        yield f"// {name}: input {table.index.feature} -> output {output}: {table.name}{factor}{shift}"
+        inputs = f"input{'s' if len(table.features) > 1 else ''} {', '.join(map(str, table.features))}"
+        yield f"// {name}: {inputs} -> output {output}: {table.name}{factor}{shift}"
     comb = f"{table.name}_d" if plan.table_register else table.name
     yield f"reg {vector(width)}{comb};"
     yield "always @*"
-    yield from _case(comb, f"c{table.index.feature}", table.index.width, table.entries.tolist(), width)
+    names = [f"c{feature}" for feature in reversed(table.features)]
+    selector = names[0] if len(names) == 1 else f"{{{', '.join(names)}}}"
+    yield from _case(comb, selector, table.select_width, table.entries.tolist(), width)
     if plan.table_register:
         yield f"reg {vector(width)}{table.name};"
         yield f"always @(posedge clk) {table.name} <= {comb};"

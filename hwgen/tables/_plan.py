@@ -24,12 +24,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwgen.tables._coders import CoderForm, Index, plan_index
+from hwgen.tables._edges import Edge, output_edges
+from hwgen.tables._grouping import LUT_BITS, group
+from hwgen.tables._passes import Passes
 from pymodel.ir import EdgeTable, FixedPoint, IntArray, Interval, signed_width, unsigned_width
 
 __all__ = ["LayerPlan", "OutputPlan", "Sum", "Table", "Term", "plan_layer"]
-
-#: A table of at most this many index bits is one LUT6 per bit and shares its cycle with the first adder.
-FUSED_BITS = 6
 
 
 def bits(interval: Interval) -> int:
@@ -40,18 +40,19 @@ def bits(interval: Interval) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """A table in hardware: entries (2^width of the index,), the value of entry `e` being `e` itself.
+    """A table in hardware: entries (2^select_width,), the value of entry `e` being `e` itself.
 
     Attributes:
         name: its signal.
-        index: the input's index.
-        entries: integers; entries that are never read repeat a neighbour.
+        indices: the inputs' indices, the first one in the low bits of the selector.
+        entries: integers; entries that are never read repeat others.
         interval: of the entries.
-        uses: the edges it stands for, as (output, k, offset): the edge's integers are `entry * 2^k + offset`.
+        uses: the edges it stands for, as (output, k, offset): the integers that all its inputs together add to that
+            output are `entry * 2^k + offset`.
     """
 
     name: str
-    index: Index
+    indices: tuple[Index, ...]
     entries: IntArray
     interval: Interval
     uses: list[tuple[int, int, int]]
@@ -60,6 +61,16 @@ class Table:
     def width(self) -> int:
         """Bits of an entry."""
         return bits(self.interval)
+
+    @property
+    def select_width(self) -> int:
+        """Bits that select an entry."""
+        return sum(index.width for index in self.indices)
+
+    @property
+    def features(self) -> tuple[int, ...]:
+        """Numbers of the inputs."""
+        return tuple(index.feature for index in self.indices)
 
 
 @dataclass(frozen=True)
@@ -151,82 +162,53 @@ class LayerPlan:
         return codes + tables + sum(s.term.width for s in self.sums) + delays * self.node.out_type.width
 
 
-@dataclass
-class _Edge:
-    """A table that is not constant: its integers are `(entries << zeros) + low`."""
-
-    index: Index
-    entries: IntArray
-    zeros: int
-    low: int
-
-
-def _fill(entries: IntArray, index: Index) -> IntArray:
-    """Return `entries` with those that are never read repeating the nearest read one below (or the first one)."""
-    positions = np.where(index.reachable, np.arange(index.reachable.size), -1)
-    nearest = np.maximum.accumulate(positions)
-    nearest[nearest < 0] = int(np.argmax(index.reachable))
-    return np.asarray(entries[nearest])
-
-
-def _edges(node: EdgeTable, indices: list[Index], output: int) -> tuple[list[_Edge], int]:
-    """Return the tables of one output, and the constant that is added to their sum."""
-    edges, constant = [], int(node.bias[output]) + node.half
-    for index in indices:
-        entries = _fill(node.tables[index.feature, index.codes, output], index)
-        low = int(entries.min())
-        entries = entries - low
-        constant += low
-        used = int(np.bitwise_or.reduce(entries))
-        if used:
-            zeros = (used & -used).bit_length() - 1
-            edges.append(_Edge(index, entries >> zeros, zeros, low))
-    return edges, constant
-
-
 class _Tables:
-    """The tables of a layer, equal ones of one input built once."""
+    """The tables of a layer, equal ones of the same inputs built once."""
 
     def __init__(self) -> None:
-        self._tables: dict[tuple[int, bytes], Table] = {}
+        self._tables: dict[tuple[tuple[int, ...], bytes], Table] = {}
         self._count: dict[int, int] = {}
 
-    def users(self, edge: _Edge) -> int:
+    def users(self, edge: Edge) -> int:
         """Return how many outputs use this table so far."""
-        table = self._tables.get((edge.index.feature, edge.entries.tobytes()))
+        table = self._tables.get((edge.features, edge.entries.tobytes()))
         return len(table.uses) if table else 0
 
-    def term(self, edge: _Edge, output: int, dropped: int) -> Term:
+    def term(self, edge: Edge, output: int, dropped: int) -> Term:
         """Return the signal of an edge, building its table if it is new; `dropped` zeros are common to the output."""
-        feature = edge.index.feature
-        key = (feature, edge.entries.tobytes())
+        first = edge.features[0]
+        key = (edge.features, edge.entries.tobytes())
         if key not in self._tables:
-            number = self._count.setdefault(feature, 0)
-            self._count[feature] += 1
+            number = self._count.setdefault(first, 0)
+            self._count[first] += 1
             interval = Interval(int(edge.entries.min()), int(edge.entries.max()))
-            self._tables[key] = Table(f"t{feature}_{number}", edge.index, edge.entries, interval, [])
+            self._tables[key] = Table(f"t{first}_{number}", edge.indices, edge.entries, interval, [])
         table = self._tables[key]
-        table.uses.append((output, edge.zeros + dropped, edge.low))
-        return Term(table.name, table.interval, edge.zeros)
+        table.uses.append((output, edge.zeros, edge.low))
+        return Term(table.name, table.interval, edge.zeros - dropped)
 
     def sorted(self) -> tuple[Table, ...]:
-        """Return all tables, by input."""
-        return tuple(sorted(self._tables.values(), key=lambda table: table.index.feature))
+        """Return all tables, by first input."""
+        return tuple(sorted(self._tables.values(), key=lambda table: table.features[0]))
 
 
-def _fold(edges: list[_Edge], constant: int, dropped: int, tables: _Tables) -> None:
-    """Add `constant` to the table that it widens least (an unshared one where that is equal), in place."""
+def _folded(edges: list[Edge], constant: int, dropped: int, tables: _Tables) -> list[Edge]:
+    """Return `edges` with `constant * 2^dropped` added to the one that it widens least (an unshared one if equal)."""
     if constant == 0:
-        return
+        return edges
 
-    def cost(edge: _Edge) -> tuple[int, int]:
+    def values(edge: Edge) -> IntArray:
+        return (edge.entries << (edge.zeros - dropped)) + constant
+
+    def cost(edge: Edge) -> tuple[int, int]:
         high = int(edge.entries.max())
-        moved = Interval(constant, (high << edge.zeros) + constant)
+        moved = Interval(constant, (high << (edge.zeros - dropped)) + constant)
         return bits(moved) - bits(Interval(0, high)), tables.users(edge)
 
     best = min(range(len(edges)), key=lambda e: cost(edges[e]))
     edge = edges[best]
-    edges[best] = _Edge(edge.index, (edge.entries << edge.zeros) + constant, 0, edge.low - (constant << dropped))
+    folded = Edge(edge.indices, values(edge), dropped, edge.low - (constant << dropped))
+    return [*edges[:best], folded, *edges[best + 1 :]]
 
 
 def _add(operands: tuple[Term, ...], name: str) -> Sum:
@@ -253,37 +235,37 @@ def _saturated(total: Interval, shift: int, out_type: FixedPoint) -> Interval:
     return Interval(low, high)
 
 
-def plan_layer(node: EdgeTable, in_type: FixedPoint, domain: tuple[Interval, ...]) -> LayerPlan:
+def plan_layer(node: EdgeTable, in_type: FixedPoint, domain: tuple[Interval, ...], passes: Passes) -> LayerPlan:
     """Return the circuit of `node`.
 
     Args:
         node: the layer.
         in_type: type of its input integers.
         domain: per input, the integers that can occur.
+        passes: what may change the plain circuit.
     """
     alive = np.flatnonzero(node.alive.any(axis=0)).tolist()
     indices = [plan_index(node.coder, i, in_type, domain[i]) for i in alive]
     tables = _Tables()
     drafts: list[tuple[tuple[tuple[Sum, ...], ...], Term | None, int, Interval]] = []
     for output in range(node.n_out):
-        edges, constant = _edges(node, indices, output)
+        single, constant = output_edges(node, indices, output)
+        edges = group(single) if passes.grouping and single else single
         if not edges:
             drafts.append(((), None, 0, _saturated(Interval(constant, constant), node.shift, node.out_type)))
             continue
         zeros = min(node.shift, *(edge.zeros for edge in edges))
-        for edge in edges:
-            edge.zeros -= zeros
-        _fold(edges, constant >> zeros, zeros, tables)
+        edges = _folded(edges, constant >> zeros, zeros, tables)
         terms = [tables.term(edge, output, zeros) for edge in edges]
         levels = _tree(terms, output)
         total = levels[-1][0].term if levels else terms[0]
         value = Interval(total.interval.low << total.zeros, total.interval.high << total.zeros)
         drafts.append((levels, total, node.shift - zeros, _saturated(value, node.shift - zeros, node.out_type)))
-    used = {table.index.feature for table in tables.sorted()}
+    used = {feature for table in tables.sorted() for feature in table.features}
     indices = [index for index in indices if index.feature in used]
     depth = max(len(levels) for levels, *_ in drafts)
     code_register = any(index.form is not CoderForm.SLICE for index in indices)
-    table_register = any(index.width > FUSED_BITS for index in indices)
+    table_register = any(table.select_width > LUT_BITS for table in tables.sorted())
     outputs = tuple(OutputPlan(*draft, delay=depth - len(draft[0]) + 1) for draft in drafts)
     latency = int(code_register) + int(table_register) + depth + 1
     return LayerPlan(node, in_type, tuple(indices), tables.sorted(), outputs, code_register, table_register, latency)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hwgen.tables import TablesDesign, generate
+from hwgen.tables import Passes, TablesDesign, generate
 from pymodel.errors import ConfigError, DataError, IRError
 from pymodel.ir import AffineCoder, FixedPoint, KanIR, KanLinear
 from pymodel.reference import Reference
@@ -27,12 +27,12 @@ def _words(text: str) -> str:
 
 @pytest.mark.parametrize("name", ["kan_layer_1.v", "kan_layer_2.v", "kan_top.v", "kan_axis.v", "signals.json"])
 def test_golden(name: str, tmp_path: Path) -> None:
-    _write(tiny(), tmp_path)
+    _write(tiny(), tmp_path, passes=Passes.none())
     assert _words((tmp_path / name).read_text()) == _words((_GOLDEN / name).read_text())
 
 
 def test_files_and_counts(tmp_path: Path) -> None:
-    design = _write(tiny(), tmp_path / "a" / "b")
+    design = _write(tiny(), tmp_path / "a" / "b", passes=Passes.none())
     written = {path.name for path in design.folder.iterdir()}
     assert written == {
         *design.files, "kan_tb.v", "kan_axis_tb.v", "constraints.xdc", "vivado.tcl", "signals.json",

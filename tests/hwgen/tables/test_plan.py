@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hwgen.tables import Passes
 from hwgen.tables._plan import LayerPlan, bits, plan_layer
 from pymodel.ir import EdgeTable, FixedPoint, IntArray, Interval
 from tests.hwgen.tables.designs import coder, edge_table, tiny, unsigned
@@ -12,12 +13,17 @@ _SIGNED = FixedPoint(12, 12, signed=True)
 
 
 def _plan(
-    tables: list[list[list[int]]], *, shift: int = 0, bias: list[int] | None = None, domain: Interval | None = None
+    tables: list[list[list[int]]],
+    *,
+    shift: int = 0,
+    bias: list[int] | None = None,
+    domain: Interval | None = None,
+    grouping: bool = False,
 ) -> LayerPlan:
-    """Return the plan for tables[i][o][c], read by 2-bit codes."""
+    """Return the plan for tables[i][o][c], read by 2-bit codes; unless told, every input keeps its own tables."""
     array = np.array(tables, dtype=np.int64).transpose(0, 2, 1)
     node = edge_table("l", "x", array, out_type=_SIGNED, coder=coder(1, 0, 0, 4), bias=bias, shift=shift)
-    return plan_layer(node, unsigned(2), (domain or Interval(0, 3),) * array.shape[0])
+    return plan_layer(node, unsigned(2), (domain or Interval(0, 3),) * array.shape[0], Passes(grouping=grouping))
 
 
 @pytest.mark.parametrize(
@@ -29,7 +35,7 @@ def test_width_of_an_interval(low: int, high: int, width: int) -> None:
 
 def test_dead_and_constant_tables_are_not_built() -> None:
     plan = _plan([[[0, 0, 0, 0]], [[7, 7, 7, 7]], [[1, 2, 3, 4]]], bias=[-8])
-    assert [table.index.feature for table in plan.tables] == [2]
+    assert [table.features for table in plan.tables] == [(2,)]
     assert [index.feature for index in plan.indices] == [2]
     assert plan.tables[0].entries.tolist() == [0, 1, 2, 3]  # 7 - 8 + 1 = 0 is what is left of the constant
     assert plan.intervals == (Interval(0, 3),)
@@ -65,13 +71,13 @@ def test_equal_tables_of_one_input_are_built_once() -> None:
     assert len(plan.tables) == 3  # the constant 10 is folded into the second
     shared = plan.tables[0]
     assert shared.uses == [(0, 0, 0), (2, 2, 0)]
-    assert _plan([[[0, 1, 5, 2]], [[0, 1, 5, 2]]]).tables[1].index.feature == 1
+    assert _plan([[[0, 1, 5, 2]], [[0, 1, 5, 2]]]).tables[1].features == (1,)
 
 
 def test_codes_that_cannot_occur_do_not_count() -> None:
     plan = _plan([[[5, 5, 5, 900]], [[-900, 1, 2, 3]]], domain=Interval(1, 2))
     (table,) = plan.tables
-    assert table.index.feature == 1
+    assert table.features == (1,)
     assert table.entries.tolist() == [6, 6, 7, 7]
     assert plan.intervals == (Interval(6, 7),)
 
@@ -88,26 +94,28 @@ def _evaluate(plan: LayerPlan, codes: IntArray) -> IntArray:
     """Return (rows, outputs): the sum that the plan's tables stand for, from the edges that each one names."""
     total = np.zeros((codes.shape[0], plan.node.n_out), dtype=np.int64)
     for table in plan.tables:
+        selector = sum(codes[:, feature] << (2 * j) for j, feature in enumerate(table.features))
         for output, k, offset in table.uses:
-            total[:, output] += (table.entries[codes[:, table.index.feature]] << k) + offset
+            total[:, output] += (table.entries[selector] << k) + offset
     return total
 
 
-def test_every_table_stands_for_the_edges_that_its_comment_names() -> None:
+@pytest.mark.parametrize("grouping", [False, True])
+def test_every_table_stands_for_the_edges_that_its_comment_names(grouping: bool) -> None:
     rng = np.random.default_rng(3)
-    tables = rng.integers(-50, 50, size=(6, 3, 4)) * rng.choice([0, 1, 4, 8], size=(6, 3, 1))
-    plan = _plan(tables.tolist(), bias=[100, -77, 3], shift=3)
-    codes = rng.integers(0, 4, size=(200, 6))
-    expected = sum(plan.node.tables[i][codes[:, i]] for i in range(6))
-    constant = {table.index.feature for table in plan.tables}
-    assert constant <= set(range(6))
-    used = np.zeros((6, 3), dtype=bool)
+    tables = rng.integers(-50, 50, size=(8, 3, 4)) * rng.choice([0, 1, 4, 8], size=(8, 3, 1))
+    plan = _plan(tables.tolist(), bias=[100, -77, 3], shift=3, grouping=grouping)
+    codes = rng.integers(0, 4, size=(200, 8))
+    expected = sum(plan.node.tables[i][codes[:, i]] for i in range(8))
+    used = np.zeros((8, 3), dtype=bool)
     for table in plan.tables:
+        assert len(table.features) <= (3 if grouping else 1)
         for output, _, _ in table.uses:
-            assert not used[table.index.feature, output], "an edge is built twice"
-            used[table.index.feature, output] = True
+            for feature in table.features:
+                assert not used[feature, output], "an edge is built twice"
+                used[feature, output] = True
     assert np.array_equal(used, (tables != tables[:, :, :1]).any(axis=2))
-    left = sum(np.where(used[i], 0, plan.node.tables[i][codes[:, i]]) for i in range(6))
+    left = sum(np.where(used[i], 0, plan.node.tables[i][codes[:, i]]) for i in range(8))
     assert np.array_equal(_evaluate(plan, codes) + left, expected)
 
 
@@ -120,13 +128,13 @@ def test_intervals_of_sums_hold_every_value_and_are_reached(seed: int) -> None:
     codes = node.coder.codes(X)
     total = sum(node.tables[i][codes[:, i]] for i in range(3)) + node.bias + node.half
     Y = np.clip(total >> node.shift, node.out_type.min_int, node.out_type.max_int)
-    plan = plan_layer(node, in_type, (Interval(0, 3),) * 3)
+    plan = plan_layer(node, in_type, (Interval(0, 3),) * 3, Passes(grouping=bool(seed % 2)))
     assert plan.intervals == tuple(Interval(int(y.min()), int(y.max())) for y in Y.T)
 
 
 def test_tiny_shares_and_folds() -> None:
     node = tiny().layers[0]
     assert isinstance(node, EdgeTable)
-    plan = plan_layer(node, FixedPoint(3, 1, signed=True), (Interval(-4, 3),) * 4)
+    plan = plan_layer(node, FixedPoint(3, 1, signed=True), (Interval(-4, 3),) * 4, Passes.none())
     assert plan.intervals[2] == Interval(5, 5)
     assert [index.feature for index in plan.indices] == [0, 1, 3]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hwgen.tables import TablesDesign, generate
+from hwgen.tables import Passes, TablesDesign, generate
 from pymodel.errors import IRError
 from pymodel.ir import FixedPoint, IntArray, KanIR, to_edge_tables
 from pymodel.reference import Reference
@@ -22,6 +22,7 @@ pytestmark = pytest.mark.rtl
 
 _N_RANDOM = 28
 _N_VECTORS = 3000
+_PASSES = (Passes.none(), Passes())
 
 
 def _random_program(seed: int) -> tuple[KanIR, IntArray]:
@@ -75,7 +76,7 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, lis
     cases = [(small, _exhaustive(small)), (registered, wide_inputs), (fork, _exhaustive(fork))]
     cases += [_random_program(seed) for seed in range(_N_RANDOM)]
     designs = [
-        generate(ir, folder / f"n{k}", part=PART, clock_ns=5.0, vectors=X, prefix=f"n{k}")
+        generate(ir, folder / f"n{k}", part=PART, clock_ns=5.0, vectors=X, prefix=f"n{k}", passes=_PASSES[k % 2])
         for k, (ir, X) in enumerate(cases)
     ]
     # Every design by itself; every fourth one through AXI4-Stream, too.
@@ -119,7 +120,7 @@ def test_the_bench_finds_one_wrong_expectation(
 def test_one_table_constant_changed_in_the_verilog_is_found(tmp_path: Path) -> None:
     ir = tiny()
     X = _exhaustive(ir)
-    design = generate(ir, tmp_path / "n", part=PART, clock_ns=5.0, vectors=X)
+    design = generate(ir, tmp_path / "n", part=PART, clock_ns=5.0, vectors=X, passes=Passes.none())
     source = design.folder / "kan_layer_2.v"
     text = source.read_text()
     entry = "3'd3: t1_0 = 2'd2;"
