@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -195,6 +196,9 @@ def doctor() -> None:
 
 def main() -> None:
     """Run the command line and turn user errors into one sentence and an exit status."""
+    # Before torch is imported: OpenMP threads that spin while they wait slow a busy machine down many times.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
     try:
         app(standalone_mode=True)
     except MismatchError as error:

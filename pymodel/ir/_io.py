@@ -125,8 +125,9 @@ class _Writer:
         return body
 
 
-def save_ir(ir: KanIR, folder: Path) -> None:
+def save_ir(ir: KanIR, folder: Path | str) -> None:
     """Write `ir.json` and `ir.npz` into `folder` (created). The same IR gives the same bytes: no dates, no paths."""
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     writer = _Writer()
     document = {
@@ -251,13 +252,14 @@ class _Reader:
                 raise AssertionError(unexpected)
 
 
-def load_ir(folder: Path) -> KanIR:
+def load_ir(folder: Path | str) -> KanIR:
     """Read and validate the IR in `folder`.
 
     Raises:
         IRError: if a file is missing, truncated, of another schema, has unknown or missing fields, or describes a
             program that breaks the contract.
     """
+    folder = Path(folder)
     json_path, npz_path = folder / "ir.json", folder / "ir.npz"
     try:
         if json_path.stat().st_size > _MAX_JSON_BYTES:

@@ -19,7 +19,7 @@ _SCHEMA = 1
 _MAX_WEIGHTS = 1 << 28
 
 
-def save_float(model: EfficientKAN, path: Path) -> None:
+def save_float(model: EfficientKAN, path: Path | str) -> None:
     """Write a float model to the safetensors file `path`; the same model gives the same bytes."""
     first = next(model.kan_layers())
     document = {
@@ -30,16 +30,17 @@ def save_float(model: EfficientKAN, path: Path) -> None:
         "order": first.order,
         "range": [first.low, first.high],
     }
-    write_file(path, document, model.state_dict())
+    write_file(Path(path), document, model.state_dict())
 
 
-def load_float(path: Path) -> EfficientKAN:
+def load_float(path: Path | str) -> EfficientKAN:
     """Read and validate what :func:`save_float` wrote.
 
     Raises:
         ModelError: if the file is missing, truncated or too large, a tensor is missing, unknown, of another shape or
             type, or not finite, or a field is malformed.
     """
+    path = Path(path)
     document, tensors = read_file(path, _KIND)
     try:
         f = check_fields(document, "the document", kind=str, schema=int, widths=list, grid=int, order=int, range=list)

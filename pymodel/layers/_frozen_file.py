@@ -75,7 +75,7 @@ def _layer_to_json(layer: FrozenKANLinear) -> Fields:
     return common | {"basis": basis, "base": base}
 
 
-def save_frozen(model: FrozenKAN, path: Path) -> None:
+def save_frozen(model: FrozenKAN, path: Path | str) -> None:
     """Write `model` to the safetensors file `path`; the same model gives the same bytes."""
     document = {
         "kind": _KIND,
@@ -85,7 +85,7 @@ def save_frozen(model: FrozenKAN, path: Path) -> None:
         "layers": [_layer_to_json(layer) for _, layer in model.named_layers()],
     }
     tensors = {f"layers.{i}.{n}": t for i, layer in enumerate(model.layers) for n, t in layer.named_buffers()}
-    write_file(path, document, tensors)
+    write_file(Path(path), document, tensors)
 
 
 class _Tensors:
@@ -177,13 +177,14 @@ def _layer_from(value: object, index: int, tensors: _Tensors) -> FrozenKANLinear
     return FrozenKANLinear(KanLinear(**common, spline=spline, base=base, rescale=rescale), in_type)
 
 
-def load_frozen(path: Path) -> FrozenKAN:
+def load_frozen(path: Path | str) -> FrozenKAN:
     """Read and validate what :func:`save_frozen` wrote.
 
     Raises:
         ModelError: if the file is missing, truncated or too large, lacks a tensor or a field, has unknown ones, or
             describes a model that breaks the contract.
     """
+    path = Path(path)
     document, tensors = read_file(path, _KIND)
     store = _Tensors(tensors)
     try:
