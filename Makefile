@@ -39,12 +39,12 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror hls/kan4ml/*.h hls/tb/*.cpp
+	$(BIN)/clang-format --dry-run --Werror hls/kan4ml/*.h hls/tb/*.cpp hls/tb/*.h hwgen/plugin/cpp/*.h
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i hls/kan4ml/*.h hls/tb/*.cpp
+	$(BIN)/clang-format -i hls/kan4ml/*.h hls/tb/*.cpp hls/tb/*.h hwgen/plugin/cpp/*.h
 
 clean:
 	rm -rf $(VENV) out build dist .pytest_cache .mypy_cache .ruff_cache
