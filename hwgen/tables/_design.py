@@ -56,7 +56,7 @@ class TablesDesign:
         edges: edges that are not pruned.
         tables: tables built.
         table_bits: bits of all their entries.
-        adders: two-input adders.
+        adders: adders of two or three inputs.
         adder_bits: bits of their sums.
         register_bits: bits of all pipeline registers (before synthesis removes constant and unused ones).
     """

@@ -13,11 +13,13 @@ class Passes:
 
     Attributes:
         grouping: inputs of one output share a table if their bits fit into one LUT.
+        ternary: the last three terms of an output are added at once, which saves a level of registers.
     """
 
     grouping: bool = True
+    ternary: bool = True
 
     @classmethod
     def none(cls) -> Passes:
         """Return the plain circuit."""
-        return cls(grouping=False)
+        return cls(grouping=False, ternary=False)

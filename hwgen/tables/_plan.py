@@ -94,7 +94,7 @@ class Term:
 
 @dataclass(frozen=True)
 class Sum:
-    """A register that holds the sum of one or two terms."""
+    """A register that holds the sum of one, two or three terms."""
 
     term: Term
     operands: tuple[Term, ...]
@@ -218,12 +218,13 @@ def _add(operands: tuple[Term, ...], name: str) -> Sum:
     return Sum(Term(name, Interval(low, high), zeros), operands)
 
 
-def _tree(terms: list[Term], output: int) -> tuple[tuple[Sum, ...], ...]:
-    """Return the levels of the adder tree over at least one term."""
+def _tree(terms: list[Term], output: int, *, ternary: bool) -> tuple[tuple[Sum, ...], ...]:
+    """Return the levels of the adder tree over at least one term; three terms that are left are added at once."""
     levels: list[tuple[Sum, ...]] = []
     while len(terms) > 1:
         terms = sorted(terms, key=lambda term: term.order)
-        pairs = [tuple(terms[j : j + 2]) for j in range(0, len(terms), 2)]
+        arity = 3 if ternary and len(terms) == 3 else 2
+        pairs = [tuple(terms[j : j + arity]) for j in range(0, len(terms), arity)]
         level = tuple(_add(pair, f"s{output}_{len(levels) + 1}_{j}") for j, pair in enumerate(pairs))
         levels.append(level)
         terms = [s.term for s in level]
@@ -257,7 +258,7 @@ def plan_layer(node: EdgeTable, in_type: FixedPoint, domain: tuple[Interval, ...
         zeros = min(node.shift, *(edge.zeros for edge in edges))
         edges = _folded(edges, constant >> zeros, zeros, tables)
         terms = [tables.term(edge, output, zeros) for edge in edges]
-        levels = _tree(terms, output)
+        levels = _tree(terms, output, ternary=passes.ternary)
         total = levels[-1][0].term if levels else terms[0]
         value = Interval(total.interval.low << total.zeros, total.interval.high << total.zeros)
         drafts.append((levels, total, node.shift - zeros, _saturated(value, node.shift - zeros, node.out_type)))

@@ -18,12 +18,12 @@ def _plan(
     shift: int = 0,
     bias: list[int] | None = None,
     domain: Interval | None = None,
-    grouping: bool = False,
+    passes: Passes | None = None,
 ) -> LayerPlan:
-    """Return the plan for tables[i][o][c], read by 2-bit codes; unless told, every input keeps its own tables."""
+    """Return the plan for tables[i][o][c], read by 2-bit codes; the plain circuit unless told."""
     array = np.array(tables, dtype=np.int64).transpose(0, 2, 1)
     node = edge_table("l", "x", array, out_type=_SIGNED, coder=coder(1, 0, 0, 4), bias=bias, shift=shift)
-    return plan_layer(node, unsigned(2), (domain or Interval(0, 3),) * array.shape[0], Passes(grouping=grouping))
+    return plan_layer(node, unsigned(2), (domain or Interval(0, 3),) * array.shape[0], passes or Passes.none())
 
 
 @pytest.mark.parametrize(
@@ -90,6 +90,17 @@ def test_all_outputs_of_a_layer_are_ready_together() -> None:
     assert {len(output.levels) + output.delay for output in plan.outputs} == {plan.latency} == {4}
 
 
+@pytest.mark.parametrize(("inputs", "depth"), [(2, 1), (3, 1), (4, 2), (5, 2), (6, 2), (7, 3), (12, 3), (13, 4)])
+def test_three_terms_that_are_left_are_added_at_once(inputs: int, depth: int) -> None:
+    tables = np.arange(4 * inputs).reshape(inputs, 1, 4).tolist()
+    (output,) = _plan(tables, passes=Passes(grouping=False)).outputs
+    assert len(output.levels) == depth
+    assert {len(s.operands) for level in output.levels for s in level} <= {1, 2, 3}
+    assert all(len(s.operands) < 3 for level in output.levels[:-1] for s in level)
+    reached = [name for level in output.levels for s in level for name in (t.name for t in s.operands)]
+    assert len(set(reached)) == len(reached), "a term is added twice"
+
+
 def _evaluate(plan: LayerPlan, codes: IntArray) -> IntArray:
     """Return (rows, outputs): the sum that the plan's tables stand for, from the edges that each one names."""
     total = np.zeros((codes.shape[0], plan.node.n_out), dtype=np.int64)
@@ -104,7 +115,7 @@ def _evaluate(plan: LayerPlan, codes: IntArray) -> IntArray:
 def test_every_table_stands_for_the_edges_that_its_comment_names(grouping: bool) -> None:
     rng = np.random.default_rng(3)
     tables = rng.integers(-50, 50, size=(8, 3, 4)) * rng.choice([0, 1, 4, 8], size=(8, 3, 1))
-    plan = _plan(tables.tolist(), bias=[100, -77, 3], shift=3, grouping=grouping)
+    plan = _plan(tables.tolist(), bias=[100, -77, 3], shift=3, passes=Passes(grouping=grouping))
     codes = rng.integers(0, 4, size=(200, 8))
     expected = sum(plan.node.tables[i][codes[:, i]] for i in range(8))
     used = np.zeros((8, 3), dtype=bool)
@@ -128,7 +139,7 @@ def test_intervals_of_sums_hold_every_value_and_are_reached(seed: int) -> None:
     codes = node.coder.codes(X)
     total = sum(node.tables[i][codes[:, i]] for i in range(3)) + node.bias + node.half
     Y = np.clip(total >> node.shift, node.out_type.min_int, node.out_type.max_int)
-    plan = plan_layer(node, in_type, (Interval(0, 3),) * 3, Passes(grouping=bool(seed % 2)))
+    plan = plan_layer(node, in_type, (Interval(0, 3),) * 3, Passes() if seed % 2 else Passes.none())
     assert plan.intervals == tuple(Interval(int(y.min()), int(y.max())) for y in Y.T)
 
 
