@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pymodel.errors import ToolError
 
-__all__ = ["log_tail", "run_tool", "tool_environment"]
+__all__ = ["log_tail", "python_path", "run_tool", "tool_environment"]
 
 _TAIL_LINES = 12
 # Set by an outer `make` (jobserver, silent mode) or for a system-wide Verilator: they would change what our tools do.
@@ -27,6 +28,15 @@ def tool_environment(**extra: str) -> dict[str, str]:
         if key not in _FOREIGN_VARIABLES and not key.startswith(_FOREIGN_PREFIXES)
     }
     return environment | extra
+
+
+def python_path() -> str:
+    """Return PYTHONPATH for another Python: this process's path, so that the same `sim` package is found."""
+    places = [str(Path(place).resolve()) for place in sys.path]
+    root = str(Path(__file__).resolve().parents[1])
+    if root not in places:
+        places.append(root)
+    return os.pathsep.join(dict.fromkeys(places))
 
 
 def log_tail(text: str) -> str:

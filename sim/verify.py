@@ -176,16 +176,22 @@ def layers_alone_border(ir: KanIR, frozen: FrozenKAN, seed: int) -> Border:
     return Border("layers_alone", vectors, mismatches, nodes, first)
 
 
-def csim_border(ir: KanIR, project: Path, X: IntArray, expected: Mapping[str, IntArray]) -> tuple[Border, IntArray]:
+def csim_border(
+    ir: KanIR, project: Path, X: IntArray, expected: Mapping[str, IntArray], threads: int | None = None
+) -> tuple[Border, IntArray]:
     """Compile the hls4ml project as it is now, run it, and compare every layer; also return its output integers."""
-    from sim.csim import Csim
+    from sim._csim_job import run_csim
 
-    csim = Csim(project)
-    if csim.problems:  # such tables wrap silently or read foreign memory: nothing is run
+    answer = run_csim(project, X, threads=threads)
+    if answer.problems:  # tables that wrap silently or read foreign memory, or a crash: there is nothing to compare
         nothing = np.zeros((0, expected[ir.output].shape[1]), dtype=np.int64)
-        return Border("csim_vs_reference", X.shape[0], X.shape[0], {}, None, csim.problems), nothing
-    got = csim.run(X)
-    return compare("csim_vs_reference", got, expected, [layer.name for layer in ir.layers]), got[ir.output]
+        return Border("csim_vs_reference", X.shape[0], X.shape[0], {}, None, answer.problems), nothing
+    names = [layer.name for layer in ir.layers]
+    missing = [name for name in names if name not in answer.values or answer.values[name].shape != expected[name].shape]
+    if missing:
+        raise ModelError(f"the C++ in {project} lacks the layers {missing} of the IR's shape; build the model again")
+    border = compare("csim_vs_reference", answer.values, expected, names)
+    return border, answer.values[ir.output]
 
 
 def rtl_border(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pymodel.errors import ToolError
 from sim._harness import HARNESS_TOP, harness_verilog
-from sim.process import run_tool, tool_environment
+from sim.process import python_path, run_tool, tool_environment
 from sim.signals import SignalMap, verilog_files
 
 __all__ = ["Simulator", "Tools", "build_simulator", "find_tools", "run_bench"]
@@ -208,15 +208,6 @@ class _Runtime:
                 temporary.rename(self._store)
 
 
-def _python_path() -> str:
-    """Return PYTHONPATH for the simulator's Python: this process's path, so that the same `sim` package is found."""
-    places = [str(Path(place).resolve()) for place in sys.path]
-    root = str(Path(__file__).resolve().parents[1])
-    if root not in places:
-        places.append(root)
-    return os.pathsep.join(dict.fromkeys(places))
-
-
 def run_bench(tools: Tools, simulator: Simulator, job: Path, *, seed: int, timeout: float) -> str:
     """Run the bench of :mod:`sim.bench.tests` on the job in the folder `job` and return the log.
 
@@ -228,7 +219,7 @@ def run_bench(tools: Tools, simulator: Simulator, job: Path, *, seed: int, timeo
         what="the RTL simulation",
         cwd=simulator.sources,
         env=tool_environment(
-            PYTHONPATH=_python_path(),
+            PYTHONPATH=python_path(),
             PYGPI_PYTHON_BIN=sys.executable,
             GPI_USERS=tools.gpi_users,
             COCOTB_TOPLEVEL=HARNESS_TOP,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -119,8 +120,9 @@ def _stages(config: Config, dataset: Dataset, work: Path, clock: _Clock) -> tupl
     with clock.stage("reference", "numba reference and test vectors"):
         reference = Reference(ir)
         X_test = ir.input.out_type.quantize(dataset.host.prepare(dataset.x_test))
-        vectors = make_vectors(ir, X_test, config.hardware.vectors, _VECTOR_SEED, reference.run)
-        expected = reference.run(vectors.X)
+        run = partial(reference.run, threads=config.hardware.threads)
+        vectors = make_vectors(ir, X_test, config.hardware.vectors, _VECTOR_SEED, run)
+        expected = run(vectors.X)
         y_test = dataset.y_test
         rtl_rows = vectors.subset(config.hardware.rtl_vectors)
         save_vectors(work / "vectors.npz", vectors, y_test, rtl_rows)
@@ -231,7 +233,7 @@ class _Hardware:
                 io=settings.io,
             )
         with self.clock.stage("csim", "csim compiled, run and compared"):
-            return csim_border(self.ir, project, self.X, self.expected)
+            return csim_border(self.ir, project, self.X, self.expected, settings.threads)
 
     def cosim(self) -> dict[str, tuple[Border, CosimResult]]:
         """Co-simulate every engine and compare."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,9 @@ import pytest
 
 from hwgen.report import load_report
 from pymodel.ir import load_arrays, load_ir, save_arrays
+from pymodel.layers import load_frozen
+from pymodel.reference import Reference
+from sim.verify import load_vectors, rtl_border, torch_border
 from tests.equivalence.conftest import run_cli, write_small_config
 
 pytestmark = [pytest.mark.slow, pytest.mark.rtl, pytest.mark.xdist_group("small_build")]
@@ -180,6 +184,68 @@ def test_damaged_builds_are_refused_in_one_sentence(damage: str, small_build: Pa
     assert result.returncode == 2, result.stderr
     assert "Traceback" not in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_cpp_that_writes_where_it_must_not_is_a_mismatch_and_no_crash(small_build: Path, copy_build: Copy) -> None:
+    build = copy_build(small_build)
+    path = build / "hls" / "firmware" / "kan_top.cpp"
+    text = path.read_text()
+    signature = text.index("{", text.index("kan_top("))
+    path.write_text(f"{text[: signature + 1]} *(volatile int *)8 = 1;{text[signature + 1 :]}")
+    result = run_cli("verify", build)
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert "csim_vs_reference" in result.stderr
+    assert "the C++ simulation crashed" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "part", ["rtl", "rtl/tables", "hls", "hls/firmware", "config.yaml", "report.json", "ir", "model"]
+)
+def test_what_is_missing_is_never_passed_over(part: str, small_build: Path, copy_build: Copy) -> None:
+    build = copy_build(small_build)
+    path = build / part
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    result = run_cli("verify", build)
+    assert result.returncode == 2, result.stderr
+    assert "Traceback" not in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_rtl_without_its_axi_wrapper_is_not_equal(small_build: Path, copy_build: Copy) -> None:
+    build = copy_build(small_build)
+    path = build / "rtl" / "tables" / "signals.json"
+    signals = json.loads(path.read_text())
+    signals["axis_top"] = None
+    path.write_text(json.dumps(signals))
+    ir = load_ir(build / "ir")
+    stored = load_vectors(build / "vectors.npz", ir)
+    border, _ = rtl_border(path.parent, stored.X, stored.rtl_rows[:50], Reference(ir).run(stored.X), 0)
+    assert not border.equal
+    assert "AXI4-Stream" in border.failure
+
+
+@pytest.mark.parametrize(
+    ("key", "edit"),
+    [
+        ("host.classes", lambda d: d["host"]["classes"].reverse()),
+        ("host.feature_offset", lambda d: d["host"]["feature_offset"].reverse()),
+        ("x.value_lsb", lambda d: d["nodes"][0].update(value_lsb=1.0)),
+        ("layers_1.value_lsb", lambda d: d["nodes"][2].update(value_lsb=d["nodes"][2]["value_lsb"] * 2)),
+    ],
+)
+def test_numbers_around_the_integers_are_compared_too(
+    key: str,
+    edit: Callable[[dict], None],
+    small_build: Path,
+    copy_build: Copy,  # type: ignore[type-arg]
+) -> None:
+    build = copy_build(small_build)
+    _edit_json(build, edit)
+    ir = load_ir(build / "ir")
+    X = load_vectors(build / "vectors.npz", ir).X
+    border = torch_border(ir, load_frozen(build / "model" / "quantized.safetensors"), X, Reference(ir).run(X))
+    assert not border.equal
+    assert f"{key} is not that of the quantized model" in border.failure
 
 
 def _files(build: Path) -> dict[str, bytes]:

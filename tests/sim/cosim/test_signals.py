@@ -86,3 +86,9 @@ def test_the_harness_takes_the_wrappers_optional_ports() -> None:
     assert "s_axis_tlast" not in without
     assert ".clk(aclk)" in without
     assert "axis" not in harness_verilog(signals, None)
+
+
+def test_nesting_without_end_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "signals.json").write_text("[" * 100_000)
+    with pytest.raises(DataError, match=r"cannot be read"):
+        load_signals(tmp_path)
