@@ -15,10 +15,10 @@ __all__ = ["metric_values", "test_details"]
 _MAX_SCATTER = 2000
 
 
-def _regression(y: npt.NDArray[np.float64], predicted: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """Return (RMSE, R²) in the target's units."""
-    residual = float(np.mean((y - predicted) ** 2))
-    return float(np.sqrt(residual)), 1.0 - residual / float(np.var(y))
+def _regression(y: npt.NDArray[np.float64], predicted: npt.NDArray[np.float64]) -> tuple[float, float | None]:
+    """Return (RMSE, R²) in the target's units; R² is None where all targets are equal, such as that of a single row."""
+    residual, variance = float(np.mean((y - predicted) ** 2)), float(np.var(y))
+    return float(np.sqrt(residual)), 1.0 - residual / variance if variance > 0.0 else None
 
 
 def metric_values(
@@ -38,6 +38,8 @@ def metric_values(
         rtl_tests: indices of the test rows that RTL simulation got.
     """
     stations: dict[str, dict[str, float | None]] = {metric: dict(values) for metric, values in trained.items()}
+    if ir.host.task is Task.REGRESSION and np.ptp(y_test) == 0:
+        stations["r2"] = dict.fromkeys(stations["r2"])
     for station in ("reference", "csim", "rtl"):
         y = y_test[rtl_tests] if station == "rtl" else y_test
         values: dict[str, float | None] = dict.fromkeys(stations)

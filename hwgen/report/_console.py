@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from hwgen.report._html import flatten_borders
+from pymodel.errors import IRError
 
 __all__ = ["print_borders", "print_summary"]
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table(title=escape(title), title_justify="left", title_style="bold")
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index == 0 else "right")
     return table
@@ -23,30 +25,48 @@ def _table(title: str, *columns: str) -> Table:
 
 def print_borders(console: Console, borders: list[tuple[str, Mapping[str, Any]]]) -> None:
     """Print one row per border, and below it the first difference, if any."""
+    for part in _borders(borders):
+        console.print(part)
+
+
+def _borders(borders: list[tuple[str, Mapping[str, Any]]]) -> Iterator[Table | Text]:
     table = _table("Equivalence (integers, ==)", "border", "vectors", "mismatches")
     for name, entry in borders:
         count = entry["mismatches"]
         table.add_row(
             Text(name), f"{entry['vectors']:,}", Text(f"{count:,}", style="green" if count == 0 else "bold red")
         )
-    console.print(table)
+    yield table
     for name, entry in borders:
         if entry["first"]:
             f = entry["first"]
             where = f"layer {f['node']}, vector {f['vector']}, output {f['element']}"
-            console.print(Text(f"{name}: {where}: got {f['got']}, expected {f['expected']}", style="red"))
+            yield Text(f"{name}: {where}: got {f['got']}, expected {f['expected']}", style="red")
 
 
 def print_summary(console: Console, report: Mapping[str, Any]) -> None:
-    """Print metrics, equivalence, and hardware of a report."""
+    """Print metrics, equivalence, and hardware of a report.
+
+    Raises:
+        IRError: if the report lacks something.
+    """
+    try:
+        parts = list(_summary(report))
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise IRError(f"report.json is not complete ({error}); build the model again") from None
+    for part in parts:
+        console.print(part)
+
+
+def _summary(report: Mapping[str, Any]) -> Iterator[Table | Text]:
     metrics = ["accuracy"] if "accuracy" in report else ["rmse", "r2"]
     stations = list(report[metrics[0]])
     table = _table(f"{report['name']} on {report['dataset']['name']}", "metric", *stations)
     for metric in metrics:
         values = report[metric]
         table.add_row(metric, *(f"{values[s]:.4f}" if isinstance(values[s], float) else "-" for s in stations))
-    console.print(table)
-    print_borders(console, flatten_borders(report["equivalence"]))
+    yield table
+    yield from _borders(flatten_borders(report["equivalence"]))
     if report["hardware"]:
         table = _table(
             "Hardware (latency measured; LUT, FF, carry: Yosys estimates)",
@@ -62,7 +82,7 @@ def print_summary(console: Console, report: Mapping[str, Any]) -> None:
         for engine, h in report["hardware"].items():
             counts = (f"{h[key]:,}" if h[key] is not None else "-" for key in ("lut", "lut_paired", "ff", "carry"))
             table.add_row(engine, f"{report['model']['edges']:,}", str(h["latency_cycles"]), str(h["ii"]), *counts)
-        console.print(table)
+        yield table
     total = report["seconds"].get("total")
     if total is not None:
-        console.print(f"[dim]{total:.0f} s in all[/dim]")
+        yield Text(f"{total:.0f} s in all", style="dim")

@@ -82,7 +82,7 @@ def render_html(report: Mapping[str, Any]) -> str:
     """
     try:
         return _render(report)
-    except (KeyError, TypeError, ValueError, AttributeError, jinja2.UndefinedError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, jinja2.UndefinedError) as error:
         raise IRError(f"report.json is not complete ({error}); build the model again") from None
 
 

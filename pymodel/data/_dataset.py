@@ -129,4 +129,4 @@ def encode_labels(labels: npt.NDArray[Any], what: str) -> tuple[IntArray, tuple[
 
 
 def _is_integer(name: str) -> bool:
-    return name.removeprefix("-").isdecimal()
+    return name.removeprefix("-").isdecimal() and len(name) <= 100  # int() refuses thousands of digits

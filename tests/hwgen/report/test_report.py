@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import io
 import json
@@ -131,3 +132,14 @@ def test_flatten_borders_names_engines(report: dict[str, Any]) -> None:
         "rtl_vs_reference (tables)",
     ]
     json.dumps(report)
+
+
+@pytest.mark.parametrize("value", [None, "", "x", [1], {}, -1])
+@pytest.mark.parametrize(
+    "key", ["accuracy", "equivalence", "model", "hardware", "seconds", "dataset", "confusion", "config"]
+)
+def test_values_of_other_types_are_shown_or_refused(report: dict[str, Any], key: str, value: object) -> None:
+    report[key] = value
+    for show in (render_html, lambda r: print_summary(Console(file=io.StringIO()), r)):
+        with contextlib.suppress(IRError):
+            show(report)

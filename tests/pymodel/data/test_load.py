@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pymodel.data import load
+from pymodel.data._dataset import encode_labels
 from pymodel.data._scale import minmax_map, standard_map, target_map
 from pymodel.data._split import split
 from pymodel.ir import Task
@@ -138,3 +139,9 @@ def test_shared_data(settings_: DataSettings, shape: tuple[int, int], outputs: i
     prepared = data.host.prepare(data.x_test[:2000])
     assert np.abs(prepared).max() < 20
     assert prepared.std() > 0.3
+
+
+def test_labels_of_thousands_of_digits_are_text() -> None:
+    indices, classes = encode_labels(np.array(["9" * 5000, "1", "1"]), "the labels")
+    assert classes == ("1", "9" * 5000)
+    assert indices.tolist() == [1, 0, 0]
