@@ -210,6 +210,10 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(141)
+    except OSError as error:  # a full disk, a working directory that was deleted, no folder for temporary files
+        place = "" if error.filename is None else f" at {error.filename}"
+        reason = error.strerror or error
+        _fail(Kan4mlError(f"a file or the output cannot be used{place} ({reason}); check space and permissions"), 2)
 
 
 def _fail(error: Kan4mlError, status: int) -> None:

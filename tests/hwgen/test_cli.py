@@ -206,3 +206,17 @@ def test_npz_with_pickled_objects_is_refused(
     path = config(tmp_path, data=None)
     path.write_text(yaml.safe_dump({"data": {"source": "npz", "path": "rows.npz"}, "model": {"widths": [2, 2]}}))
     _refused(tmp_path, capsys, monkeypatch, path, "rows.npz")
+
+
+def test_a_full_disk_is_said_in_one_sentence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> str:
+        raise OSError(28, "No space left on device", "somewhere")
+
+    monkeypatch.setattr("hwgen.predict.predict_csv", full)
+    status, _, error = run(capsys, monkeypatch, "predict", "build", "rows.csv")
+    assert status == 2
+    assert error == (
+        "kan4ml: a file or the output cannot be used at somewhere (No space left on device); check space and permissions\n"
+    )
