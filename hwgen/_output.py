@@ -27,6 +27,17 @@ _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
 
+def _real(target: Path) -> Path:
+    """Return `target` without links, `.` and `..`: a link to a folder stays, what it points to is replaced."""
+    return Path(os.path.realpath(target))
+
+
+def _no_space(error: OSError) -> bool:
+    if isinstance(error, shutil.Error):  # of copytree: a list of what failed
+        return os.strerror(errno.ENOSPC) in str(error) or os.strerror(errno.EDQUOT) in str(error)
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def _beside(target: Path, suffix: str) -> Path:
     return target.with_name(f".{target.name}.{suffix}")
 
@@ -46,6 +57,7 @@ def _exchange(a: Path, b: Path) -> bool:
 
 def recover(target: Path) -> None:
     """Move an earlier build back that a killed process had moved aside; no-op otherwise."""
+    target = _real(target)
     aside = _beside(target, "previous")
     if aside.is_dir() and not target.exists():
         aside.rename(target)
@@ -55,10 +67,16 @@ def check_target(target: Path) -> None:
     """Check, before any work, that `target` can receive a build.
 
     Raises:
-        ConfigError: if it is a file, read-only, in a folder that cannot be created, or holds something that is not a
+        ConfigError: if it is a file, the working directory or one that holds it, read-only, in a folder that cannot be created, or holds something that is not a
             build of kan4ml.
     """
+    target = _real(target)
     recover(target)
+    if Path.cwd().is_relative_to(target):  # it would be gone under the feet of this process and of the shell
+        raise ConfigError(
+            f"the output folder {target} is or holds the working directory, but a build replaces it as a whole; "
+            "work elsewhere or choose another --out"
+        )
     try:
         if target.exists() and not target.is_dir():
             raise ConfigError(f"the output {target} is a file, a folder was expected; choose another --out")
@@ -79,6 +97,7 @@ def check_target(target: Path) -> None:
 
 def keep_failed(staging: Path, target: Path) -> Path:
     """Move a build whose stations differ to `target`'s name with `.failed` appended, and return that path."""
+    target = _real(target)
     kept = target.with_name(f"{target.name}.failed")
     if (kept / BUILD_MARK).is_file():
         shutil.rmtree(kept)
@@ -96,6 +115,7 @@ def staged(target: Path) -> Iterator[Path]:
     Raises:
         ConfigError: as :func:`check_target`, or if another build of the same target is running.
     """
+    target = _real(target)
     check_target(target)
     try:
         lock = os.open(_beside(target, "lock"), os.O_CREAT | os.O_RDWR, 0o644)
@@ -121,7 +141,7 @@ def staged(target: Path) -> Iterator[Path]:
                 target.rename(aside)
                 staging.rename(target)
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if _no_space(error):
                 raise ConfigError(
                     f"no space is left for {target}; free some (the earlier build, if any, is untouched)"
                 ) from None

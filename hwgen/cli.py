@@ -200,6 +200,7 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     try:
+        Path.cwd()  # torch dies without a word where the working directory was deleted
         app(standalone_mode=True)
     except MismatchError as error:
         _fail(error, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -141,3 +142,35 @@ def test_sigkill_at_random_moments_leaves_a_whole_build(tmp_path: Path) -> None:
         check_target(target)  # what the next command does first
         assert len(_content(target)) == 1, "files of two builds are mixed"
         assert (target / "report.json").is_file()
+
+
+def test_a_link_to_a_folder_stays_and_the_folder_is_replaced(tmp_path: Path) -> None:
+    real, link = tmp_path / "real", tmp_path / "link"
+    real.mkdir()
+    link.symlink_to(real)
+    for text in ("one", "two"):
+        with staged(link) as work:
+            _fill(work, text)
+        assert link.is_symlink()
+        assert _content(real) == {text}
+    assert _leftovers(link) == []
+
+
+def test_the_working_directory_is_refused_as_a_target_but_can_be_recovered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out"
+    with staged(target) as work:
+        _fill(work, "one")
+    for inside, name in ((target, "."), (target / "sub", "..")):
+        monkeypatch.chdir(inside)
+        with pytest.raises(ConfigError, match="working directory"):
+            check_target(Path(name))
+        recover(Path(name))
+    assert _content(target) == {"one"}
+
+
+def test_a_full_disk_while_a_tree_is_copied_is_a_full_disk(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no space is left"), staged(tmp_path / "out"):
+        raise shutil.Error([("a", "b", "[Errno 28] No space left on device: 'a' -> 'b'")])
+    assert _leftovers(tmp_path / "out") == []
