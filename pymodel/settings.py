@@ -165,6 +165,11 @@ class ModelSettings:
             _real("model.range", value, -1e6, 1e6)
         if not pair[0] < pair[1]:
             raise ConfigError(f"model.range must be [low, high] with low < high, not {list(pair)}; change it")
+        if pair[1] - pair[0] < max(1e-6, 1e-4 * abs(pair[0]), 1e-4 * abs(pair[1])):  # float32 must tell knots apart
+            raise ConfigError(
+                f"model.range must be wider than 1e-6 and than 1e-4 of its ends, not {list(pair)}; widen it (features are "
+                "mapped onto it)"
+            )
         object.__setattr__(self, "range", (float(pair[0]), float(pair[1])))
         if not (self.name.isascii() and self.name.isidentifier() and not self.name.startswith("_")):
             raise ConfigError(f"model.name must be a plain identifier such as 'kan', not {self.name!r}; rename it")

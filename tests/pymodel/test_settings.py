@@ -85,3 +85,10 @@ def test_prune_targets() -> None:
         PruneSettings(layers=(1,)).targets(sizes)
     with pytest.raises(ConfigError, match=r"layers\[1\] is 161, but that layer has 160"):
         PruneSettings(layers=(1, 161)).targets(sizes)
+
+
+@pytest.mark.parametrize("pair", [(0.0, 1e-300), (0.0, 1e-7), (999_999.9, 1e6)])
+def test_a_range_in_which_float32_cannot_tell_knots_apart_is_refused(pair: tuple[float, float]) -> None:
+    with pytest.raises(ConfigError, match=r"model\.range must be wider"):
+        ModelSettings((2, 2), range=pair)
+    assert ModelSettings((2, 2), range=(100.0, 101.3)).range == (100.0, 101.3)
