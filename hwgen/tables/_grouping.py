@@ -41,34 +41,31 @@ def packed(edges: Sequence[Edge], capacities: Sequence[int]) -> list[list[Edge]]
     return groups
 
 
-def _sites(groups: Sequence[Edge]) -> float:
-    """Estimate the LUT sites of tables in pairs under adders, and of the adders that add the pairs.
+def _lut(inputs: int) -> float:
+    """Return the cost of one bit of a function: LUTs plus LUT sites, where two LUTs of up to five inputs share a site."""
+    return 2.0 * (1 << max(0, inputs - LUT_BITS)) if inputs >= LUT_BITS else 1.5
 
-    Two LUTs of at most five inputs share a site.
-    """
+
+def _cost(groups: Sequence[Edge]) -> float:
+    """Estimate tables in pairs under adders, and the adders that add the pairs: LUTs plus LUT sites."""
     wide = sorted((e for e in groups if e.select_width > ABSORBED_BITS), key=lambda e: e.span)
     small = sorted((e for e in groups if e.select_width <= ABSORBED_BITS), key=lambda e: e.span)
 
-    def bits(span: int) -> int:
-        return span.bit_length()
+    def table(edge: Edge) -> float:
+        return (edge.span >> edge.zeros).bit_length() * _lut(edge.select_width)
 
-    sites, terms = 0.0, 0
+    cost, terms = 0.0, 0
     while wide or small:
         terms += 1
         first = wide.pop() if wide else small.pop()
-        copies = 1 << max(0, first.select_width - LUT_BITS)
-        sites += copies * bits(first.span >> first.zeros) * (1.0 if first.select_width > ABSORBED_BITS else 0.5)
-        if not (wide or small):
-            break
+        cost += table(first)
         if small:
             second = small.pop()
-            sites += bits(first.span + second.span) * (1.0 if second.select_width >= ABSORBED_BITS - 1 else 0.5)
-        else:
+            cost += (first.span + second.span).bit_length() * _lut(second.select_width + 1)
+        elif wide:
             second = wide.pop()
-            copies = 1 << max(0, second.select_width - LUT_BITS)
-            sites += copies * bits(second.span >> second.zeros) + bits(first.span + second.span) * 0.5
-    total = sum(edge.span for edge in groups)
-    return sites + max(0, terms - 1) * bits(total) * 0.5
+            cost += table(second) + (first.span + second.span).bit_length() * _lut(2)
+    return cost + (terms - 1) * sum(edge.span for edge in groups).bit_length() * _lut(2)
 
 
 def group(edges: Sequence[Edge]) -> list[Edge]:
@@ -81,4 +78,4 @@ def group(edges: Sequence[Edge]) -> list[Edge]:
         [merged(members) for members in packed(edges, capacities)]
         for capacities in ((LUT_BITS,), (LUT_BITS, ABSORBED_BITS))
     ]
-    return min(candidates, key=_sites)
+    return min(candidates, key=_cost)

@@ -158,7 +158,7 @@ def _output(plan: LayerPlan, number: int, output: OutputPlan) -> Iterator[str]:
         yield from _sums(level)
     signed, width = total.interval.low < 0, total.width + total.zeros
     r = f"r{number}"
-    kept = max(1, width - output.shift)
+    kept = output.kept
     if output.shift >= width:
         # Only the sign is left: 0 or -1.
         rounded = f"{total.name}[{total.width - 1}]" if signed else "1'd0"
@@ -167,9 +167,14 @@ def _output(plan: LayerPlan, number: int, output: OutputPlan) -> Iterator[str]:
     else:
         rounded = f"{total.name}[{total.width - 1}:{output.shift - total.zeros}]"
     yield f"wire {vector(kept)}{r} = {rounded};"
+    if output.split:
+        assert signed
+        yield f"reg {vector(kept - 1)}{r}_positive;"
+        yield f"always @(posedge clk) {r}_positive <= {r}[{kept - 1}] ? {literal(0, kept - 1)} : {r}[{kept - 2}:0];"
+        r, kept, signed = f"{r}_positive", kept - 1, False
     value, tests = _clip(r, kept, signed=signed, low=out_type.min_int, high=out_type.max_int, out_width=out_type.width)
     yield from tests
-    names = [f"y{number}_{j}" for j in range(output.delay)]
+    names = [f"y{number}_{j}" for j in range(output.delay - int(output.split))]
     for name, source in zip(names, [value, *names], strict=False):
         yield f"reg {vector(out_type.width)}{name};"
         yield f"always @(posedge clk) {name} <= {source};"

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hwgen.tables import Passes
+from hwgen.tables._layer import emit_layer
 from hwgen.tables._plan import LayerPlan, bits, plan_layer
 from pymodel.ir import EdgeTable, FixedPoint, IntArray, Interval
 from tests.hwgen.tables.designs import coder, edge_table, tiny, unsigned
@@ -99,6 +100,31 @@ def test_three_terms_that_are_left_are_added_at_once(inputs: int, depth: int) ->
     assert all(len(s.operands) < 3 for level in output.levels[:-1] for s in level)
     reached = [name for level in output.levels for s in level for name in (t.name for t in s.operands)]
     assert len(set(reached)) == len(reached), "a term is added twice"
+
+
+def test_tables_that_an_adder_absorbs_are_its_second_operand() -> None:
+    rng = np.random.default_rng(5)
+    tables = rng.integers(-50, 50, size=(10, 1, 4))
+    plan = _plan(tables.tolist(), passes=Passes())  # 20 bits: 6 + 5 (two inputs of 2 bits) + 6 + 4, or 6 + 6 + 6 + 2
+    by_name = {table.name: table.select_width for table in plan.tables}
+    first = [[by_name[term.name] for term in s.operands] for s in plan.outputs[0].levels[0]]
+    assert sorted(width for widths in first for width in widths) == [4, 4, 6, 6]
+    assert first == [[6, 4], [6, 4]]
+
+
+@pytest.mark.parametrize(("bits_", "split"), [(3, True), (9, False)])
+def test_an_early_output_that_is_clipped_on_both_sides_is_clipped_in_two_cycles(bits_: int, split: bool) -> None:
+    tables = np.zeros((12, 4, 2), dtype=np.int64)
+    tables[:3, :, 0] = [-9, -3, 4, 20]  # ready after one level
+    tables[:, :, 1] = [-9, -3, 4, 20]  # after three
+    node = edge_table("l", "x", tables, out_type=unsigned(bits_), coder=coder(1, 0, 0, 4))
+    early, late = plan_layer(node, unsigned(2), (Interval(0, 3),) * 12, Passes(grouping=False)).outputs
+    assert (early.split, late.split) == (split, False)
+    assert not plan_layer(node, unsigned(2), (Interval(0, 3),) * 12, Passes.none()).outputs[0].split
+    assert (
+        "r0_positive" in emit_layer(plan_layer(node, unsigned(2), (Interval(0, 3),) * 12, Passes(grouping=False)), "m")
+        or not split
+    )
 
 
 def _evaluate(plan: LayerPlan, codes: IntArray) -> IntArray:

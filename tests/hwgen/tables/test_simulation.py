@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import shutil
 from pathlib import Path
 
@@ -67,13 +68,23 @@ def _fork() -> KanIR:
     return program(FixedPoint(3, 3, signed=True), left, right, last)
 
 
+def _early() -> KanIR:
+    """Return a layer whose first output is ready long before the second, and is clipped on both sides."""
+    tables = np.zeros((14, 4, 2), dtype=np.int64)
+    tables[:6, :, 0] = [-9, -3, 4, 20]
+    tables[:, :, 1] = [7, -1, 3, 0]
+    return program(unsigned(2), edge_table("a", "x", tables, out_type=unsigned(4), coder=coder(1, 0, 0, 4), shift=1))
+
+
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, list[TablesDesign]]:
     """All designs in one simulator: the program, the folder it runs in, the designs (`tiny` first)."""
     folder = tmp_path_factory.mktemp("tables")
     small, registered, fork = tiny(), _wide_tables(), _fork()
     wide_inputs = random_inputs(registered, _N_VECTORS, np.random.default_rng(0))
-    cases = [(small, _exhaustive(small)), (registered, wide_inputs), (fork, _exhaustive(fork))]
+    early = _early()
+    early_inputs = random_inputs(early, _N_VECTORS, np.random.default_rng(4))
+    cases = [(small, _exhaustive(small)), (registered, wide_inputs), (fork, _exhaustive(fork)), (early, early_inputs)]
     cases += [_random_program(seed) for seed in range(_N_RANDOM)]
     designs = [
         generate(ir, folder / f"n{k}", part=PART, clock_ns=5.0, vectors=X, prefix=f"n{k}", passes=_PASSES[k % 2])
@@ -94,7 +105,11 @@ def test_every_output_of_every_vector_equals_the_reference(
     assert run.failure == ""
     assert run.status == 0
     assert run.passed == len(designs) + len(designs[::4])
+    texts = [(design.folder / name).read_text() for design in designs for name in design.files]
     assert sum(design.tables for design in designs) > 200
+    assert any(re.search(r"inputs \d+, \d+, \d+ ->", text) for text in texts), "no table has three inputs"
+    assert any(re.search(r"s\w+ <= [^;]*\+[^;]*\+", text) for text in texts), "no sum has three operands"
+    assert any("_positive" in text for text in texts), "no output is clipped in two cycles"
 
 
 @pytest.mark.xdist_group("tables_rtl")
