@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -126,10 +127,10 @@ def verify(
 
     console = _console(quiet)
     recover(folder)
-    load_report(folder)
+    n_vectors = load_report(folder).get("vectors", {}).get("total")
     engines = load_config(folder / "config.yaml").hardware.rtl
     with console.status("reading") as status:
-        result = run(folder, engines, progress=status.update)
+        result = run(folder, engines, n_vectors=n_vectors, progress=status.update)
     print_borders(console, [(border.name, border_entry(border)) for border in result.borders])
     failure = result.first_failure
     if failure is not None:
@@ -199,6 +200,7 @@ def main() -> None:
     # Before torch is imported: OpenMP threads that spin while they wait slow a busy machine down many times.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that nothing half-written stays
     try:
         Path.cwd()  # torch dies without a word where the working directory was deleted
         app(standalone_mode=True)

@@ -256,12 +256,21 @@ def _engines(root: Path, asked: Sequence[str]) -> list[Path]:
     return sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
 
 
-def verify(folder: Path, engines: Sequence[str], *, seed: int = 0, progress: Progress | None = None) -> Verification:
+def verify(
+    folder: Path,
+    engines: Sequence[str],
+    *,
+    n_vectors: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Verification:
     """Re-run all equivalence checks of a build from the files in `folder` as they are now.
 
     Args:
         folder: a build.
         engines: RTL engines that the build must have (`hardware.rtl` of its configuration).
+        n_vectors: rows that `vectors.npz` must hold (as the report counts them), so that none was taken out; None
+            takes what there is.
         seed: of bubbles, stalls and the rows that drive layers alone.
         progress: called with the name of each stage.
 
@@ -273,6 +282,8 @@ def verify(folder: Path, engines: Sequence[str], *, seed: int = 0, progress: Pro
     rtl_dirs = _engines(folder / "rtl", engines)
     frozen = load_frozen(folder / "model" / "quantized.safetensors")
     stored = load_vectors(folder / "vectors.npz", ir)
+    if n_vectors is not None and stored.X.shape[0] != n_vectors:
+        raise IRError(f"vectors.npz holds {stored.X.shape[0]} rows, the report {n_vectors}; build the model again")
     tell("numba reference")
     expected = Reference(ir).run(stored.X)
     tell("torch")

@@ -51,7 +51,12 @@ def test_a_wheel_in_another_environment_builds_the_demo(wheel: Path, tmp_path: P
     result = subprocess.run(run, cwd=work, env=env, capture_output=True, text=True, timeout=400)
     assert result.returncode == 0, result.stderr + result.stdout
     where = subprocess.run(
-        [run[0], "-c", "import hwgen; print(hwgen.__file__)"], cwd=work, env=env, capture_output=True, text=True, check=True
+        [run[0], "-c", "import hwgen; print(hwgen.__file__)"],
+        cwd=work,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert str(site) in where.stdout
     report = json.loads((work / "built" / "report.json").read_text())

@@ -45,3 +45,15 @@ def test_sigkill_leaves_the_earlier_build_whole(small_build: Path, tmp_path: Pat
     assert finished < 10, "every build was finished before it could be killed"
     result = run_cli("verify", out)
     assert result.returncode == 0, result.stderr
+
+
+def test_sigterm_leaves_nothing_behind(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "from hwgen.cli import main; main()", "build"]
+    command += [str(write_small_config(tmp_path)), "--out", str(tmp_path / "out"), "--set", "train.epochs=5000"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / ".out.building" / "config.yaml").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.terminate()
+    assert process.wait(60) == 143
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".out.lock", "rows.csv", "small.yaml"]

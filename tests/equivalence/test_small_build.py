@@ -164,6 +164,9 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     "truncated ir.npz": lambda b: _truncate(b / "ir" / "ir.npz"),
     "truncated weights": lambda b: _truncate(b / "model" / "quantized.safetensors"),
     "truncated vectors": lambda b: _truncate(b / "vectors.npz"),
+    "fewer vectors": lambda b: save_arrays(
+        b / "vectors.npz", {k: v[:50] for k, v in load_arrays(b / "vectors.npz").items()}
+    ),
     "missing ir.npz": lambda b: (b / "ir" / "ir.npz").unlink(),
     "missing weights": lambda b: (b / "model" / "quantized.safetensors").unlink(),
     "layer named as a path": lambda b: _edit_json(b, lambda d: d["nodes"][1].update(name="../../x")),
