@@ -115,10 +115,10 @@ TABLES: dict[str, Callable[[], str]] = {"builds": builds, "speed": speed}
 def renewed(text: str) -> str:
     """Return `text` with every table renewed."""
     for name, make in TABLES.items():
-        pattern = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", re.DOTALL)
+        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
         if not pattern.search(text):
             raise SystemExit(f"README.md has no table {name!r}: add <!-- {name} --> and <!-- end -->")
-        text = pattern.sub(rf"\g<1>{make()}\g<2>", text)
+        text = pattern.sub(rf"\g<1>{make()}\n\g<2>", text)
     return text
 
 

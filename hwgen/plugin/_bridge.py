@@ -14,12 +14,18 @@ from hwgen.plugin._passes import kan_layers
 from hwgen.plugin._tables import checks
 from hwgen.plugin._taps import description, row_size
 
-__all__ = ["BATCH_HEADER", "CHECKS_HEADER", "batch_entry_points", "has_batch_entry_points"]
+__all__ = ["BATCH_HEADER", "CHECKS_HEADER", "batch_entry_points", "has_batch_entry_points", "table_checks"]
 
 #: The header of the row loop, below `firmware/`.
 BATCH_HEADER = "kan_csim/batch.h"
 #: The header of the table checks, below `firmware/`.
 CHECKS_HEADER = "kan_csim/fits.h"
+
+
+def _using(model: Any) -> str:
+    """Return the statement that makes the model's own namespace visible, if it has one."""
+    namespace = model.config.get_writer_config().get("Namespace", None)
+    return f"    using namespace {namespace};\n" if namespace is not None else ""
 
 
 def has_batch_entry_points(model: Any) -> bool:
@@ -41,25 +47,13 @@ def batch_entry_points(model: Any) -> str:
     """
     (x,), (y,) = model.get_input_variables(), model.get_output_variables()
     top, n_in, n_out = model.config.get_project_name(), int(x.size()), int(y.size())
-    namespace = model.config.get_writer_config().get("Namespace", None)
-    using = f"    using namespace {namespace};\n" if namespace is not None else ""
-    check = "\n".join(f"    {line}" for layer in kan_layers(model) for line in checks(layer.node))
+    using = _using(model)
     text = f"""
 // Batched entry points of the simulation. Threads share nothing but the constant tables.
 #include "firmware/{BATCH_HEADER}"
-#include "firmware/{CHECKS_HEADER}"
 #include "firmware/kan_csim/taps.h"
-#include "firmware/parameters.h"
 
 extern "C" {{
-
-// One line per table that holds an entry which its type or its use does not allow; empty if all is well.
-const char *kan_csim_check() {{
-{using}    static std::string problems;
-    problems.clear();
-{check}
-    return problems.c_str();
-}}
 
 const char *kan_csim_describe() {{
     return {json.dumps(description(model))};
@@ -92,3 +86,24 @@ void kan_csim_predict_{real}(long long n_rows, const {real} *x, {real} *y, int n
 }}
 """
     return text + '\n} // extern "C"\n'
+
+
+def table_checks(model: Any) -> str:
+    """Return the C++ text of the check of all KAN tables, for the end of the top function's file.
+
+    It stands there and not in the bridge, because only one file may include hls4ml's weights.
+    """
+    check = "\n".join(f"    {line}" for layer in kan_layers(model) for line in checks(layer.node))
+    return f"""
+#ifndef __SYNTHESIS__
+#include "{CHECKS_HEADER}"
+
+// One line per table that holds an entry which its type or its use does not allow; empty if all is well.
+extern "C" const char *kan_csim_check() {{
+{_using(model)}    static std::string problems;
+    problems.clear();
+{check}
+    return problems.c_str();
+}}
+#endif
+"""

@@ -11,7 +11,7 @@ import yaml
 from hls4ml.writer.vitis_writer import VitisWriter
 
 import hwgen
-from hwgen.plugin._bridge import BATCH_HEADER, CHECKS_HEADER, batch_entry_points, has_batch_entry_points
+from hwgen.plugin._bridge import BATCH_HEADER, CHECKS_HEADER, batch_entry_points, has_batch_entry_points, table_checks
 from hwgen.plugin._layer import INPUT_SHAPE, PORTABLE
 from hwgen.plugin._passes import kan_layers
 from hwgen.plugin._tables import TABLE_DIR, table_header, table_header_path
@@ -69,6 +69,13 @@ class VitisKANWriter(VitisWriter):  # type: ignore[misc]  # hls4ml publishes no 
         for name in (TAPS_HEADER, BATCH_HEADER, CHECKS_HEADER):
             (firmware / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(_CSIM_HEADERS / Path(name).name, firmware / name)
+
+    def write_project_cpp(self, model: Any) -> None:
+        """Write the top function, and below it the check of its tables, which synthesis does not see."""
+        super().write_project_cpp(model)
+        path = _firmware(model) / f"{model.config.get_project_name()}.cpp"
+        with path.open("a", encoding="utf-8") as file:
+            file.write(table_checks(model))
 
     def write_bridge(self, model: Any) -> None:
         """Write hls4ml's bridge and add the batched entry points."""
