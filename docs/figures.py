@@ -96,9 +96,9 @@ def speed() -> str:
         ],
     ]
     for row in t["rows"]:
-        if row["batch"] == 128 and len(row["widths"]) == 3:
+        if len(row["widths"]) == 2:
             s = row["speedup_over_plain"]
-            shape = "-".join(map(str, row["widths"]))
+            shape = " to ".join(map(str, row["widths"]))
             rows.append(
                 [
                     f"training step, {shape}, batch {row['batch']}",
