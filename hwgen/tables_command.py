@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 
+from hwgen._clock import StageClock
 from hwgen._output import check_target, keep_failed, staged
 from hwgen.report import border_entry, layer_entries, save_report, tool_versions
 from hwgen.synth import SynthEstimate, estimate, require_yosys, yosys_family
@@ -41,20 +39,6 @@ class TablesResult:
     report: dict[str, Any]
 
 
-@dataclass
-class _Clock:
-    console: Console
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def stage(self, key: str, title: str) -> Iterator[None]:
-        start = time.perf_counter()
-        with self.console.status(title):
-            yield
-        self.seconds[key] = time.perf_counter() - start
-        self.console.print(f"[green]✓[/green] {title} [dim]{self.seconds[key]:.1f} s[/dim]")
-
-
 def build_tables(
     source: Path,
     target: Path,
@@ -82,7 +66,7 @@ def build_tables(
         Kan4mlError: for other user errors; nothing is written.
     """
     check_target(target)
-    clock = _Clock(console or Console(quiet=True))
+    clock = StageClock(console or Console(quiet=True))
     find_tools()
     if synth:
         require_yosys()

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from hwgen._clock import StageClock
 from hwgen._output import check_target, keep_failed, staged
 from hwgen.config import Config, dump_config
 from hwgen.flow._metrics import metric_values, test_details
@@ -47,25 +46,6 @@ class BuildResult:
     report: dict[str, Any]
 
 
-@dataclass
-class _Clock:
-    """Seconds per stage, with a line on the console as each one ends."""
-
-    console: Console
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def stage(self, key: str, title: str) -> Iterator[None]:
-        start = time.perf_counter()
-        with self.console.status(title):
-            yield
-        self.done(key, title, time.perf_counter() - start)
-
-    def done(self, key: str, title: str, seconds: float) -> None:
-        self.seconds[key] = self.seconds.get(key, 0.0) + seconds
-        self.console.print(f"[green]✓[/green] {title} [dim]{seconds:.1f} s[/dim]")
-
-
 def build(config: Config, target: Path, *, console: Console | None = None) -> BuildResult:
     """Train, quantize, lower, convert, simulate, estimate and verify, then swap the result in as `target`.
 
@@ -79,7 +59,7 @@ def build(config: Config, target: Path, *, console: Console | None = None) -> Bu
         Kan4mlError: for user errors; nothing is written.
     """
     check_target(target)
-    clock = _Clock(console or Console(quiet=True))
+    clock = StageClock(console or Console(quiet=True))
     start = time.perf_counter()
     _check_tools(config)
     dataset = load(config.data, config.model.range)
@@ -111,7 +91,7 @@ def _check_tools(config: Config) -> None:
             yosys_family(config.hardware.part)
 
 
-def _stages(config: Config, dataset: Dataset, work: Path, clock: _Clock) -> tuple[dict[str, Any], list[Border]]:
+def _stages(config: Config, dataset: Dataset, work: Path, clock: StageClock) -> tuple[dict[str, Any], list[Border]]:
     (work / "config.yaml").write_text(dump_config(config, work), encoding="utf-8")
     result = train(dataset, config.model, config.quantize, config.train, console=clock.console)
     clock.done("train", "trained (float)", result.seconds["train"])
@@ -201,7 +181,7 @@ class _Hardware:
     rtl_rows: IntArray
     expected: dict[str, IntArray]
     work: Path
-    clock: _Clock
+    clock: StageClock
     designs: dict[str, TablesDesign] = field(default_factory=dict)
 
     def generate_rtl(self, pool: ThreadPoolExecutor) -> dict[str, Future[SynthEstimate]]:

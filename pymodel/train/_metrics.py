@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +62,7 @@ def score(model: nn.Module, x: Tensor, y: Tensor, task: Task) -> Score:
 
 
 def metrics(y_model: npt.NDArray[np.float64], y: npt.NDArray[Any], host: HostSpec) -> dict[str, float]:
-    """Return `accuracy`, or `rmse` and `r2`.
+    """Return `accuracy`, or `rmse` and `r2`; R² is not a number where all targets are equal.
 
     Args:
         y_model: (rows, N) outputs of the model.
@@ -72,4 +73,5 @@ def metrics(y_model: npt.NDArray[np.float64], y: npt.NDArray[Any], host: HostSpe
         return {"accuracy": float(np.mean(np.argmax(y_model, axis=1) == y))}
     error = host.target_offset + host.target_scale * y_model[:, 0] - y
     square = float(np.mean(error**2))
-    return {"rmse": float(np.sqrt(square)), "r2": 1.0 - square / max(float(np.var(y)), 1e-300)}
+    variance = float(np.var(y))
+    return {"rmse": float(np.sqrt(square)), "r2": 1.0 - square / variance if variance > 0.0 else math.nan}
