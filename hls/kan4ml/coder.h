@@ -4,6 +4,40 @@
 
 namespace kan4ml {
 
+/// \brief The code of one input: c = clip((X*m + b) >> s, 0, C - 1), X the raw integer of x; see coder.
+///
+/// \tparam data_T    type of the input, see raw_bits
+/// \tparam CONFIG    as in coder
+/// \tparam mult_T    native integer type of the multiplier
+/// \tparam offset_T  native integer type of the offset
+template <class data_T, class CONFIG, class mult_T, class offset_T>
+inline typename CONFIG::code_t encode(const data_T &x, const mult_T &mult, const offset_T &offset) {
+#pragma HLS INLINE
+    typedef typename CONFIG::sum_t sum_t;
+    static_assert(CONFIG::n_mult == 1 || CONFIG::n_mult == CONFIG::n_in, "a coder has 1 or n_in multipliers");
+    static_assert(CONFIG::n_codes >= 1 && CONFIG::n_codes <= 4096, "a coder has 1 to 4096 codes");
+    static_assert(CONFIG::shift <= 62, "a coder shifts by 0 to 62");
+    static_assert(raw_bits<sum_t>::is_signed, "a coder's sum is signed: it may lie below the first code");
+    static_assert(!raw_bits<typename CONFIG::code_t>::is_signed, "a code is unsigned");
+    static_assert(raw_bits<typename CONFIG::code_t>::highest >= (long long)CONFIG::n_codes - 1,
+                  "the code type does not hold the last code");
+
+    // Shifting by width - 1 leaves only the sign; shifting further would give the same.
+    const int shift = (int)CONFIG::shift < raw_bits<sum_t>::width ? (int)CONFIG::shift : raw_bits<sum_t>::width - 1;
+    const int last = (int)CONFIG::n_codes - 1;
+
+    const typename CONFIG::mult_t m = mult;
+    const typename CONFIG::offset_t b = offset;
+    const sum_t sum = to_raw(x) * m + b;
+    const sum_t floored = sum >> shift;
+    if (floored < 0) {
+        return 0;
+    } else if (floored > last) {
+        return last;
+    }
+    return floored;
+}
+
 /// \brief Affine coder: c_i = clip((X_i * m_i + b_i) >> s, 0, C - 1); ">>" floors, so ties of the rounding go up.
 ///
 /// X_i are the raw integers of x. The rounding constant is part of b. An identity coder (m = 1, b = 0, s = 0) folds
@@ -26,34 +60,11 @@ inline void coder(const data_T x[CONFIG::n_in], const mult_T mult[CONFIG::n_mult
 #pragma HLS INLINE
 #pragma HLS ARRAY_PARTITION variable = mult complete
 #pragma HLS ARRAY_PARTITION variable = offset complete
-    typedef typename CONFIG::sum_t sum_t;
-    static_assert(CONFIG::n_mult == 1 || CONFIG::n_mult == CONFIG::n_in, "a coder has 1 or n_in multipliers");
-    static_assert(CONFIG::n_codes >= 1 && CONFIG::n_codes <= 4096, "a coder has 1 to 4096 codes");
-    static_assert(CONFIG::shift <= 62, "a coder shifts by 0 to 62");
-    static_assert(raw_bits<sum_t>::is_signed, "a coder's sum is signed: it may lie below the first code");
-    static_assert(!raw_bits<typename CONFIG::code_t>::is_signed, "a code is unsigned");
-    static_assert(raw_bits<typename CONFIG::code_t>::highest >= (long long)CONFIG::n_codes - 1,
-                  "the code type does not hold the last code");
-
-    // Shifting by width - 1 leaves only the sign; shifting further would give the same.
-    const int shift = (int)CONFIG::shift < raw_bits<sum_t>::width ? (int)CONFIG::shift : raw_bits<sum_t>::width - 1;
-    const int last = (int)CONFIG::n_codes - 1;
-
 CODER_INPUTS:
     for (unsigned i = 0; i < CONFIG::n_in; i++) {
 #pragma HLS UNROLL
         const unsigned k = CONFIG::n_mult == 1 ? 0 : i;
-        const typename CONFIG::mult_t m = mult[k];
-        const typename CONFIG::offset_t b = offset[k];
-        const sum_t sum = to_raw(x[i]) * m + b;
-        const sum_t floored = sum >> shift;
-        if (floored < 0) {
-            code[i] = 0;
-        } else if (floored > last) {
-            code[i] = last;
-        } else {
-            code[i] = floored;
-        }
+        code[i] = encode<data_T, CONFIG>(x[i], mult[k], offset[k]);
     }
 }
 
