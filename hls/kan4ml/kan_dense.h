@@ -3,9 +3,14 @@
 #include <type_traits>
 
 #include "base_table.h"
+#include "bspline_arith.h"
 #include "bspline_rom.h"
 #include "coder.h"
+#include "gram_arith.h"
+#include "gram_rom.h"
 #include "mac_array.h"
+#include "rbf_arith.h"
+#include "rbf_rom.h"
 #include "rescale.h"
 
 namespace kan4ml {
@@ -17,8 +22,8 @@ template <class data_T, class CONFIG, class sm_T, class so_T, class bv_T, class 
           class sw_T>
 inline void spline_branch(const data_T x[CONFIG::n_in], const sm_T spline_mult[CONFIG::spline_coder::n_mult],
                           const so_T spline_offset[CONFIG::spline_coder::n_mult],
-                          const bv_T basis_values[CONFIG::basis::n_codes][CONFIG::basis::window],
-                          const bs_T basis_start[CONFIG::basis::n_codes],
+                          const bv_T basis_values[CONFIG::basis::n_rows][CONFIG::basis::n_columns],
+                          const bs_T basis_start[CONFIG::basis::n_index],
                           const ei_T edge_input[CONFIG::spline_mac::n_edges],
                           const eo_T edge_output[CONFIG::spline_mac::n_edges],
                           const sw_T spline_weights[CONFIG::spline_mac::n_edges][CONFIG::basis::n_basis],
@@ -34,7 +39,7 @@ inline void spline_branch(const data_T x[CONFIG::n_in], const sm_T spline_mult[C
     static_assert((unsigned)mac_config::n_out == (unsigned)CONFIG::n_out, "the spline MACs are for another n_out");
     static_assert((unsigned)CONFIG::rescale::n_out == (unsigned)CONFIG::n_out, "the rescale is for another n_out");
     static_assert((unsigned)coder_config::n_codes == (unsigned)basis_config::n_codes,
-                  "the basis ROM has a row for every code of the spline coder");
+                  "the basis unit is for as many codes as the spline coder has");
 
     typename basis_config::value_t value[CONFIG::n_in][basis_config::window];
 #pragma HLS ARRAY_PARTITION variable = value complete dim = 0
@@ -42,8 +47,8 @@ inline void spline_branch(const data_T x[CONFIG::n_in], const sm_T spline_mult[C
 #pragma HLS ARRAY_PARTITION variable = start complete
 
     coder<data_T, coder_config>(x, spline_mult, spline_offset, code);
-    bspline_rom<typename coder_config::code_t, basis_config, CONFIG::n_in>(code, basis_values, basis_start, value,
-                                                                           start);
+    basis_config::unit::template evaluate<typename coder_config::code_t, basis_config, CONFIG::n_in>(
+        code, basis_values, basis_start, value, start);
     spline_mac<basis_config, mac_config>(value, start, edge_input, edge_output, spline_weights, acc);
 }
 
@@ -88,8 +93,10 @@ struct base_codes<true> {
 /// \tparam data_T  type of the input, see raw_bits
 /// \tparam res_T   type of the output, see raw_bits; Y saturates to its width and sign
 /// \tparam CONFIG  n_in; n_out; reuse_factor (1); has_base (true); shared_coder (true if both branches have one
-///                 coder, which is then computed once); spline_coder, base_coder (see coder); basis (see bspline_rom);
-///                 base_table (see base_table); spline_mac, base_mac (see mac_array.h); rescale (see rescale)
+///                 coder, which is then computed once); spline_coder, base_coder (see coder); basis (unit: one of
+///                 bspline_rom_unit, bspline_rom_aligned_unit, bspline_arith_unit, rbf_rom_unit, rbf_arith_unit,
+///                 gram_rom_unit, gram_arith_unit; the other fields as that unit's header says); base_table (see
+///                 base_table); spline_mac, base_mac (see mac_array.h); rescale (see rescale)
 ///
 /// The other template parameters are the native integer types of the tables, which are deduced.
 ///
@@ -97,8 +104,8 @@ struct base_codes<true> {
 /// \param y               outputs, [n_out]
 /// \param spline_mult     multipliers of the spline coder, [spline_coder::n_mult]
 /// \param spline_offset   offsets of the spline coder, [spline_coder::n_mult]
-/// \param basis_values    B, [basis::n_codes][basis::window]
-/// \param basis_start     start, [basis::n_codes]
+/// \param basis_values    table of the basis unit (a ROM's values B), [basis::n_rows][basis::n_columns]
+/// \param basis_start     index table of the basis unit (a ROM's starts), [basis::n_index]
 /// \param edge_input      input of each alive edge, [n_edges]
 /// \param edge_output     output of each alive edge, [n_edges]
 /// \param spline_weights  W, [n_edges][basis::n_basis]
@@ -114,8 +121,8 @@ template <class data_T, class res_T, class CONFIG, class sm_T, class so_T, class
 void kan_dense(const data_T x[CONFIG::n_in], res_T y[CONFIG::n_out],
                const sm_T spline_mult[CONFIG::spline_coder::n_mult],
                const so_T spline_offset[CONFIG::spline_coder::n_mult],
-               const bv_T basis_values[CONFIG::basis::n_codes][CONFIG::basis::window],
-               const bs_T basis_start[CONFIG::basis::n_codes], const ei_T edge_input[CONFIG::spline_mac::n_edges],
+               const bv_T basis_values[CONFIG::basis::n_rows][CONFIG::basis::n_columns],
+               const bs_T basis_start[CONFIG::basis::n_index], const ei_T edge_input[CONFIG::spline_mac::n_edges],
                const eo_T edge_output[CONFIG::spline_mac::n_edges],
                const sw_T spline_weights[CONFIG::spline_mac::n_edges][CONFIG::basis::n_basis],
                const bm_T base_mult[CONFIG::base_coder::n_mult], const bo_T base_offset[CONFIG::base_coder::n_mult],
@@ -168,8 +175,8 @@ template <class data_T, class res_T, class CONFIG, class sm_T, class so_T, class
 void kan_dense(const data_T x[CONFIG::n_in], res_T y[CONFIG::n_out],
                const sm_T spline_mult[CONFIG::spline_coder::n_mult],
                const so_T spline_offset[CONFIG::spline_coder::n_mult],
-               const bv_T basis_values[CONFIG::basis::n_codes][CONFIG::basis::window],
-               const bs_T basis_start[CONFIG::basis::n_codes], const ei_T edge_input[CONFIG::spline_mac::n_edges],
+               const bv_T basis_values[CONFIG::basis::n_rows][CONFIG::basis::n_columns],
+               const bs_T basis_start[CONFIG::basis::n_index], const ei_T edge_input[CONFIG::spline_mac::n_edges],
                const eo_T edge_output[CONFIG::spline_mac::n_edges],
                const sw_T spline_weights[CONFIG::spline_mac::n_edges][CONFIG::basis::n_basis],
                const ms_T spline_rescale[CONFIG::n_out], const bias_T bias[CONFIG::n_out]) {

@@ -20,8 +20,13 @@ struct coder_config {
 template <unsigned N_CODES>
 struct basis_config {
     static const unsigned n_codes = N_CODES;
+    static const unsigned n_tables = 1;
+    static const unsigned n_rows = N_CODES;
+    static const unsigned n_columns = 3;
+    static const unsigned n_index = N_CODES;
     static const unsigned window = 3;
     static const unsigned n_basis = 6;
+    typedef kan4ml::bspline_rom_unit unit;
     typedef ap_uint<4> value_t;
     typedef ap_uint<2> start_t;
 };

@@ -196,7 +196,12 @@ def _dense_config(node: KanLinear, ir: KanIR) -> str:
     text = _coder(f"{name}_coder", node.spline.coder, node.n_in, bounds.coder.width)
     text += _struct(
         f"{name}_basis",
+        unit="kan4ml::bspline_rom_unit",
         n_codes=node.spline.coder.n_codes,
+        n_tables=1,
+        n_rows=rom.values.shape[0],
+        n_columns=rom.window,
+        n_index=rom.values.shape[0],
         window=rom.window,
         n_basis=rom.n_basis,
         value_t=ap_int(rom.values),
