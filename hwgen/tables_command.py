@@ -12,7 +12,7 @@ from rich.console import Console
 from hwgen._clock import StageClock
 from hwgen._output import check_target, keep_failed, staged
 from hwgen.report import border_entry, layer_entries, save_report, tool_versions
-from hwgen.synth import SynthEstimate, estimate, require_yosys, yosys_family
+from hwgen.synth import SynthEstimate, netlist_border, require_yosys, synthesise, yosys_family
 from hwgen.tables import TableFile, TablesDesign, generate, load_tables
 from pymodel.errors import MismatchError
 from pymodel.ir import IntArray, save_ir
@@ -57,12 +57,13 @@ def build_tables(
         part: the FPGA.
         clock_ns: the clock period.
         vectors: random vectors beside the file's samples, corners, and rows found for coverage.
-        synth: estimate the resources with Yosys.
+        synth: estimate the resources with Yosys, and compare the mapped netlist with the reference.
         console: where progress goes; None is silent.
 
     Raises:
         DataError: if the file breaks the layout.
-        MismatchError: if the file's samples or the RTL differ from the reference; an RTL that does is kept beside `target`.
+        MismatchError: if the file's samples, the RTL or its mapped netlist differ from the reference; such RTL is kept
+            beside `target`.
         Kan4mlError: for other user errors; nothing is written.
     """
     check_target(target)
@@ -90,7 +91,10 @@ def build_tables(
         found: SynthEstimate | None = None
         if synth and border.equal:
             with clock.stage("synth", "Yosys estimate (tables)"):
-                found = estimate(folder, part=part)
+                synthesis = synthesise(folder, part=part)
+                found = synthesis.estimate
+            with clock.stage("netlist", "mapped netlist (tables) simulated and compared"):
+                borders.append(netlist_border(synthesis.netlist(), synthesis.signals, chosen.X, expected[ir.output]))
         report = {
             "schema": TABLES_SCHEMA,
             "name": ir.name,
@@ -105,9 +109,10 @@ def build_tables(
             "versions": tool_versions(),
         }
         save_report(report, work / "report.json")
-        if not border.equal:
+        failed = next((border for border in borders if not border.equal), None)
+        if failed is not None:
             kept = keep_failed(work, target)
-            raise MismatchError(f"{border.failure}; the design is kept in {kept}")
+            raise MismatchError(f"{failed.failure}; the design is kept in {kept}")
     return TablesResult(target, report)
 
 

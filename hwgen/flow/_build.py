@@ -16,7 +16,7 @@ from hwgen._output import check_target, keep_failed, staged
 from hwgen.config import Config, dump_config
 from hwgen.flow._metrics import metric_values, test_details
 from hwgen.report import REPORT_SCHEMA, border_entry, layer_entries, renew_html, save_report, tool_versions
-from hwgen.synth import SynthEstimate, estimate, require_yosys, yosys_family
+from hwgen.synth import Synthesis, SynthEstimate, netlist_border, require_yosys, synthesise, yosys_family
 from hwgen.tables import TablesDesign, generate
 from pymodel.data import Dataset, load
 from pymodel.errors import MismatchError
@@ -115,7 +115,8 @@ def _stages(config: Config, dataset: Dataset, work: Path, clock: StageClock) -> 
         borders.append(csim)
         cosims = hardware.cosim()
         borders += [border for border, _ in cosims.values()]
-        estimates = hardware.finish_synth(synth)
+        estimates, netlists = hardware.finish_synth(synth)
+        borders += netlists
     n = vectors.n_test
     Y = {"reference": expected[ir.output][:n], "csim": Y_csim[:n]}
     rtl_tests = rtl_rows[rtl_rows < n]  # test rows come first, and so do their indices
@@ -184,7 +185,7 @@ class _Hardware:
     clock: StageClock
     designs: dict[str, TablesDesign] = field(default_factory=dict)
 
-    def generate_rtl(self, pool: ThreadPoolExecutor) -> dict[str, Future[SynthEstimate]]:
+    def generate_rtl(self, pool: ThreadPoolExecutor) -> dict[str, Future[Synthesis]]:
         """Write the RTL of every engine and start its synthesis, which runs beside everything that follows."""
         futures = {}
         settings = self.config.hardware
@@ -194,7 +195,7 @@ class _Hardware:
                 folder.mkdir(parents=True)
                 self.designs[engine] = generate(self.ir, folder, part=settings.part, clock_ns=settings.clock_ns)
             if settings.synth:
-                futures[engine] = pool.submit(estimate, folder, part=settings.part)
+                futures[engine] = pool.submit(synthesise, folder, part=settings.part)
         return futures
 
     def csim(self) -> tuple[Border, IntArray]:
@@ -224,14 +225,19 @@ class _Hardware:
                 results[engine] = rtl_border(folder, self.X, self.rtl_rows, self.expected, _VECTOR_SEED)
         return results
 
-    def finish_synth(self, futures: dict[str, Future[SynthEstimate]]) -> dict[str, SynthEstimate]:
-        """Wait for the estimates."""
-        done = {}
+    def finish_synth(self, futures: dict[str, Future[Synthesis]]) -> tuple[dict[str, SynthEstimate], list[Border]]:
+        """Wait for the mapped netlists, and compare each with the reference on the vectors that its RTL got."""
+        estimates, borders = {}, []
+        expected = self.expected[self.ir.output]
         for engine, future in futures.items():
             with self.clock.console.status(f"Yosys estimate ({engine})"):
-                done[engine] = future.result()
-            self.clock.done("synth", f"Yosys estimate ({engine}), beside the above", done[engine].seconds)
-        return done
+                synthesis = future.result()
+            estimates[engine] = synthesis.estimate
+            self.clock.done("synth", f"Yosys estimate ({engine}), beside the above", synthesis.estimate.seconds)
+            with self.clock.stage("netlist", f"mapped netlist ({engine}) simulated and compared"):
+                border = netlist_border(synthesis.netlist(), synthesis.signals, self.X, expected, rows=self.rtl_rows)
+            borders.append(border)
+        return estimates, borders
 
 
 def _equivalence(borders: list[Border]) -> dict[str, Any]:

