@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
+from hwgen._reuse import ALL_INPUTS, reuse_factors
 from hwgen._yaml import parse_yaml
 from pymodel.errors import ConfigError
 from pymodel.ir import MAX_TABLE_BITS
@@ -53,8 +54,10 @@ class HardwareSettings:
         part: FPGA part number, for the HLS project, `vivado.tcl` and the estimate.
         clock_ns: target clock period.
         io: `io_parallel` (all features at once); `io_stream` is not available yet.
-        strategy: of the HLS layers: `latency` (basis unit and MAC array) or `edge_table`.
-        reuse_factor: multiplications per multiplier; only 1 for now.
+        strategy: of the HLS layers: `latency` or `resource` (basis unit and MAC array; the same where reuse_factor is
+            above 1), or `edge_table`.
+        reuse_factor: multiplications per multiplier and sample in the HLS layers: 1 (fully parallel), another divisor
+            of the layer's inputs, or `all` (one input per clock); one for all layers or a list with one per layer.
         rtl: engines that make Verilog; `tables`, or none.
         synth: whether to estimate the RTL with Yosys.
         vectors: random input vectors of the equivalence checks, beside the test rows and the corners.
@@ -70,7 +73,7 @@ class HardwareSettings:
     clock_ns: float = 5.0
     io: str = "io_parallel"
     strategy: str = "latency"
-    reuse_factor: int = 1
+    reuse_factor: int | str | tuple[int | str, ...] = 1
     rtl: tuple[str, ...] = ("tables",)
     synth: bool = True
     vectors: int = 10_000
@@ -90,12 +93,14 @@ class HardwareSettings:
             raise ConfigError("hardware.io 'io_stream' is not available yet; use io_parallel")
         if self.io != "io_parallel":
             raise ConfigError(f"hardware.io must be io_parallel, not {self.io!r}; change it")
-        if self.strategy == "resource":
-            raise ConfigError("hardware.strategy 'resource' is not available yet; use latency or edge_table")
-        if self.strategy not in ("latency", "edge_table"):
-            raise ConfigError(f"hardware.strategy must be latency or edge_table, not {self.strategy!r}; change it")
-        if self.reuse_factor != 1:
-            raise ConfigError(f"hardware.reuse_factor {self.reuse_factor} is not available yet; use 1")
+        if self.strategy not in ("latency", "resource", "edge_table"):
+            raise ConfigError(
+                f"hardware.strategy must be latency, resource or edge_table, not {self.strategy!r}; change it"
+            )
+        each = self.reuse_factor if isinstance(self.reuse_factor, tuple) else (self.reuse_factor,)
+        for reuse in each:
+            if isinstance(reuse, str) and reuse != ALL_INPUTS:
+                raise ConfigError(f"hardware.reuse_factor must be an integer or {ALL_INPUTS}, not {reuse!r}; change it")
         for engine in self.rtl:
             if engine in _ENGINES[1:]:
                 raise ConfigError(f"hardware.rtl engine {engine!r} is not available yet; use [tables] or []")
@@ -134,6 +139,7 @@ class Config:
                 f"tables hold codes of at most {MAX_TABLE_BITS} bits, but quantize asks for {bits} bits of activations; "
                 "lower them, or set hardware.rtl to [] and hardware.strategy to latency"
             )
+        reuse_factors("hardware.reuse_factor", self.hardware.reuse_factor, widths[:-1])
         if self.data.task == "regression" and widths[-1] != 1:
             raise ConfigError(f"model.widths must end in 1 for a regression, not in {widths[-1]}; change it")
         if self.train.prune is not None:
@@ -276,6 +282,9 @@ def _override(document: dict[str, Any], override: str) -> None:
 def _sentence(error: Mapping[str, Any]) -> str:
     """Turn one of pydantic's errors into a sentence: key, what is expected, what came, the remedy."""
     location: list[int | str] = list(error["loc"])
+    if location[:2] == ["hardware", "reuse_factor"]:  # pydantic names one alternative of the three
+        value = _show(error["input"])
+        return f"hardware.reuse_factor must be an integer, {ALL_INPUTS}, or a list of these, not {value}; change it"
     key, kind = _dotted(location), str(error["type"])
     if kind in ("unexpected_keyword_argument", "extra_forbidden"):
         return f"the configuration has the unknown key {key!r}; {suggest(str(location[-1]), _keys(location[:-1]))}"

@@ -8,7 +8,7 @@ frozen KAN layer that is constructed loads :func:`register_torch_handlers` throu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def convert(
     part: str,
     clock_ns: float,
     strategy: str,
-    reuse_factor: int,
+    reuse_factor: int | str | Sequence[int | str],
     io: str,
 ) -> Any:
     """Convert a frozen KAN to an hls4ml model of this backend, without hls4ml's prints, and write its project.
@@ -68,8 +68,9 @@ def convert(
         output_dir: the folder of the hls4ml project.
         part: the FPGA part, e.g. `xcvu9p-flga2104-2L-e`.
         clock_ns: target clock period.
-        strategy: `latency` or `edge_table`.
-        reuse_factor: multiplications per multiplier; 1.
+        strategy: `latency` or `resource` (basis unit and MAC array), or `edge_table`.
+        reuse_factor: multiplications per multiplier and sample: a divisor of the layer's inputs, or `all` of them; one
+            for all layers or one per layer.
         io: `io_parallel`.
 
     Returns:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import io as text_io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from hwgen._reuse import reuse_factors
 from pymodel.errors import ConfigError, ModelError
 from pymodel.layers import FrozenKAN
 
@@ -16,7 +18,7 @@ __all__ = ["PROJECT_NAME", "convert_frozen"]
 
 #: Name of the generated project and of its top function.
 PROJECT_NAME = "kan_top"
-_STRATEGIES = {"latency": "Latency", "edge_table": "EdgeTable"}
+_STRATEGIES = {"latency": "Latency", "resource": "Resource", "edge_table": "EdgeTable"}
 
 
 def convert_frozen(
@@ -26,7 +28,7 @@ def convert_frozen(
     part: str,
     clock_ns: float,
     strategy: str,
-    reuse_factor: int,
+    reuse_factor: int | str | Sequence[int | str],
     io: str,
 ) -> Any:
     """See :func:`hwgen.plugin.convert`."""
@@ -38,13 +40,16 @@ def convert_frozen(
         raise ModelError(f"a FrozenKAN can be converted, not a {type(model).__name__}; freeze the model first")
     if strategy not in _STRATEGIES:
         raise ConfigError(f"strategy must be one of {', '.join(_STRATEGIES)}, not {strategy!r}; choose one")
+    layers = list(model.named_layers())
+    reuse = reuse_factors("reuse_factor", reuse_factor, [layer.in_features for _, layer in layers])
     config = {
         "Model": {
             "Precision": "ap_fixed<16,6>",
-            "ReuseFactor": reuse_factor,
+            "ReuseFactor": 1,
             "Strategy": _STRATEGIES[strategy],
             "ChannelsLastConversion": "off",
         },
+        "LayerName": {name: {"ReuseFactor": r} for (name, _), r in zip(layers, reuse, strict=True)},
         "InputShape": (len(model.host.features),),
     }
     with contextlib.redirect_stdout(text_io.StringIO()):

@@ -76,18 +76,24 @@ def _literals(row: IntArray) -> str:
     return ",\n     ".join(lines)
 
 
+def _rows(values: IntArray) -> str:
+    return "{\n" + ",\n".join(f"    {{{_literals(row)}}}" for row in values) + "}"
+
+
 def array(name: str, values: IntArray) -> str:
-    """Return the definition of a `static const` native array of one or two dimensions, with nested braces.
+    """Return the definition of a `static const` native array of one to three dimensions, with nested braces.
 
     Args:
         name: an identifier.
-        values: int64, (n,) or (rows, n).
+        values: int64, (n,), (rows, n) or (tables, rows, n).
     """
-    assert values.ndim in (1, 2)
+    assert values.ndim in (1, 2, 3)
     assert values.size > 0
     shape = "".join(f"[{n}]" for n in values.shape)
     if values.ndim == 1:
         body = f"\n    {{{_literals(values)}}}"
+    elif values.ndim == 2:
+        body = _rows(values)
     else:
-        body = "{\n" + ",\n".join(f"    {{{_literals(row)}}}" for row in values) + "}"
+        body = "{" + ",\n".join(map(_rows, values)) + "}"
     return f"static const {native_type(values)} {name}{shape} = {body.lstrip()};\n"

@@ -9,6 +9,7 @@ from hls4ml.model.attributes import Attribute, ConfigurableAttribute
 from hls4ml.model.layers import Layer, register_layer
 from hls4ml.utils import attribute_descriptions
 
+from hwgen._reuse import check_reuse
 from hwgen.plugin._precision import check_override, to_hls4ml
 from pymodel.errors import ConfigError, ModelError
 from pymodel.ir import EdgeTable, FixedPoint, HostSpec, KanIR, KanLinear, Node, Quantize, Task, to_edge_table
@@ -32,7 +33,7 @@ INPUT_SHAPE = "KanInputShape"
 #: Likewise for the argument `portable`.
 PORTABLE = "KanPortable"
 #: hls4ml's snake-case names of the strategies that exist.
-_LATENCY, _EDGE_TABLE = "latency", "edge_table"
+_LATENCY, _RESOURCE, _EDGE_TABLE = "latency", "resource", "edge_table"
 
 
 def ir_name(name: str) -> str:
@@ -90,9 +91,6 @@ class KanLayer(Layer):  # type: ignore[misc]  # hls4ml publishes no types
         io_type = config.get_config_value("IOType")
         if io_type != "io_parallel":
             raise ConfigError(f"layer {self.name}: KAN layers need io_type io_parallel, not {io_type}; use io_parallel")
-        reuse = config.get_reuse_factor(self)
-        if reuse != 1:
-            raise ConfigError(f"layer {self.name}: KAN layers need ReuseFactor 1, not {reuse}; set ReuseFactor to 1")
         node: KanLinear | EdgeTable = self.get_attr("kan_node")
         in_type: FixedPoint = self.get_attr("kan_in_type")
         shape = list(self.get_input_variable().shape)
@@ -101,16 +99,18 @@ class KanLayer(Layer):  # type: ignore[misc]  # hls4ml publishes no types
                 f"layer {self.name} reads a vector of {node.n_in} values, not a tensor of shape {tuple(shape)}; give "
                 f"the model input_shape ({node.n_in},) or flatten before the layer"
             )
+        reuse = check_reuse(f"the ReuseFactor of layer {self.name}", node.n_in, config.get_reuse_factor(self))
         strategy = config.get_strategy(self).lower()
         if strategy == _EDGE_TABLE and isinstance(node, KanLinear):
             node = to_edge_table(node, in_type)
-        elif strategy not in (_LATENCY, _EDGE_TABLE):
+        elif strategy not in (_LATENCY, _RESOURCE, _EDGE_TABLE):
             raise ConfigError(
-                f"layer {self.name}: KAN layers have the strategies Latency and EdgeTable, not {strategy!r}; choose one"
+                f"layer {self.name}: KAN layers have the strategies Latency, Resource and EdgeTable, not {strategy!r}; "
+                "choose one"
             )
         check_override(config, self.name, self.class_name, node.out_type, "output type")
         self.set_attr("strategy", strategy)
-        self.set_attr("reuse_factor", 1)
+        self.set_attr("reuse_factor", reuse)
         self.set_attr("kan_node", node)
         self.set_attr("kan_ir", single_layer_ir(node, in_type))
         self.add_output_variable([node.n_out], precision=to_hls4ml(node.out_type))
@@ -121,6 +121,11 @@ class KanLayer(Layer):  # type: ignore[misc]  # hls4ml publishes no types
         node: Any = self.get_attr("kan_node")
         assert isinstance(node, KanLinear | EdgeTable)
         return node
+
+    @property
+    def reuse(self) -> int:
+        """R: 1 for the fully parallel kernel, else the iterations of the rolled one."""
+        return int(self.get_attr("reuse_factor"))
 
     @property
     def in_type(self) -> FixedPoint:

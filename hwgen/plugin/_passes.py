@@ -12,6 +12,7 @@ from hls4ml.model.types import NamedType
 
 from hwgen.plugin._cpp import check_project_name, is_reserved
 from hwgen.plugin._layer import KanLayer, generic_host, ir_name
+from hwgen.plugin._pipeline import forbid_top_pipeline
 from hwgen.plugin._precision import check_override, same_values, to_hls4ml
 from pymodel.errors import ModelError
 from pymodel.ir import EdgeTable, HostSpec, KanIR, KanLinear, Node, Quantize
@@ -77,7 +78,8 @@ class ConnectKanLayers(ModelOptimizerPass):  # type: ignore[misc]  # hls4ml publ
         """Connect the KAN layers of `model`; returns False, because no layer is added or removed.
 
         Raises:
-            ConfigError: if the user's precision of an input contradicts the model, or the project name is no identifier.
+            ConfigError: if the user's precision of an input contradicts the model, the project name is no identifier, or
+                a pipelined top function would unroll a rolled layer.
             ModelError: if two layers share an IR name, or an input is called like a C++ keyword.
         """
         config = model.config
@@ -100,6 +102,7 @@ class ConnectKanLayers(ModelOptimizerPass):  # type: ignore[misc]  # hls4ml publ
                 _set_input_type(model, layer)
         for layer in kan_layers(model):
             _connect(layer)
+        forbid_top_pipeline(model, [layer.name for layer in kan_layers(model) if layer.reuse > 1])
         model.kan_ir = _program(model, host, name)
         return False
 

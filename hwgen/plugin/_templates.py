@@ -22,7 +22,7 @@ class KanConfigTemplate(LayerConfigTemplate):  # type: ignore[misc]  # hls4ml pu
 
     def format(self, node: KanLayer) -> str:
         """Return the structs of `node`."""
-        return config_structs(node.get_attr("kan_ir"))
+        return config_structs(node.get_attr("kan_ir"), node.reuse)
 
 
 def _cast(node: KanLayer, variable: Any) -> tuple[list[str], str, str]:
@@ -67,6 +67,6 @@ class KanFunctionTemplate(FunctionCallTemplate):  # type: ignore[misc]  # hls4ml
         if offsets.cast is not None:
             lines += _tap(data, data_t, node.node.n_in, offsets.cast)
         config = f"{layer_identifier(node.node.name)}_config"
-        call = f"{function(node.node)}<{data_t}, {output.type.name}, {config}>"
-        lines.append(f"{call}({', '.join([data, output.name, *arguments(node.node)])});")
+        call = f"{function(node.node, node.reuse)}<{data_t}, {output.type.name}, {config}>"
+        lines.append(f"{call}({', '.join([data, output.name, *arguments(node.node, node.reuse)])});")
         return lines + _tap(output.name, output.type.name, node.node.n_out, offsets.output)

@@ -56,7 +56,7 @@ class VitisKANWriter(VitisWriter):  # type: ignore[misc]  # hls4ml publishes no 
         for layer in kan_layers(model):
             path = firmware / table_header_path(layer.node)
             path.parent.mkdir(exist_ok=True)
-            path.write_text(table_header(layer.node), encoding="ascii")
+            path.write_text(table_header(layer.node, layer.reuse), encoding="ascii")
 
     def write_nnet_utils(self, model: Any) -> None:
         """Copy hls4ml's headers, the kan4ml library and the simulation's headers."""

@@ -82,9 +82,11 @@ def by_name(name: str, **config: Any) -> dict[str, Any]:
 
 REFUSED = {
     "stream": ({"io_type": "io_stream"}, "need io_type io_parallel, not io_stream"),
-    "reuse": ({"hls_config": {"Model": {"ReuseFactor": 4}}}, "need ReuseFactor 1, not 4"),
-    "reuse of a layer": (by_name("layers_1", ReuseFactor=2), "layer layers_1: KAN layers need ReuseFactor 1, not 2"),
-    "resource": ({"hls_config": {"Model": {"Strategy": "Resource"}}}, "strategies Latency and EdgeTable, not 'resource'"),
+    "reuse": ({"hls_config": {"Model": {"ReuseFactor": 4}}}, "layers_0 must divide the layer's 3 inputs, which 4 does not"),
+    "reuse of a layer": (by_name("layers_1", ReuseFactor=2), "ReuseFactor of layer layers_1 must .* set it to 1 or 3"),
+    "no reuse": (by_name("layers_1", ReuseFactor=0), "ReuseFactor of layer layers_1 must be a positive integer, not 0"),
+    "pipelined top": ({"hls_config": {"Model": {"ReuseFactor": 3, "PipelineStyle": "pipeline"}}}, "unrolls every loop, but"),
+    "strategy": ({"hls_config": {"Model": {"Strategy": "Stable"}}}, "Latency, Resource and EdgeTable, not 'stable'"),
     "result": (by_name("layers_0", Precision={"result": "ap_fixed<8,4>"}), "asks for ap_fixed<8,4>; remove that"),
     "precision": (by_name("layers_1", Precision="ap_fixed<9,4>"), "asks for ap_fixed<9,4>; remove that"),
     "type": ({"hls_config": {"LayerType": {"KanLayer": {"Precision": "ap_fixed<9,4>"}}}}, "asks for ap_fixed<9,4>"),
@@ -139,8 +141,8 @@ def test_edge_tables(model: FrozenKAN, tmp_path: Path) -> None:
     assert hls(model, tmp_path, hls_config=config).kan_ir == to_edge_tables(lower(model))
     one = hls(model, tmp_path, **by_name("layers_1", Strategy="EdgeTable")).kan_ir
     assert [isinstance(node, EdgeTable) for node in one.layers] == [False, True]
-    with pytest.raises(ConfigError, match="strategy must be one of latency, edge_table, not 'resource'"):
-        convert(model, tmp_path, "resource")
+    with pytest.raises(ConfigError, match="strategy must be one of latency, resource, edge_table, not 'stable'"):
+        convert(model, tmp_path, "stable")
 
 
 def test_a_layer_without_edge_table_form_says_why(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,16 @@ from pymodel.layers import FrozenKAN
 PART = "xcvu9p-flga2104-2L-e"
 
 
-def convert(model: FrozenKAN, folder: Path, strategy: str = "latency") -> Any:
+Reuse = int | str | Sequence[int | str]
+
+
+def convert(model: FrozenKAN, folder: Path, strategy: str = "latency", reuse: Reuse = 1) -> Any:
     """Write the hls4ml project of `model` into `folder`."""
     return hwgen.plugin.convert(
-        model, folder, part=PART, clock_ns=5.0, strategy=strategy, reuse_factor=1, io="io_parallel"
+        model, folder, part=PART, clock_ns=5.0, strategy=strategy, reuse_factor=reuse, io="io_parallel"
     )
 
 
-def convert_ir(ir: KanIR, folder: Path, strategy: str = "latency") -> Any:
+def convert_ir(ir: KanIR, folder: Path, strategy: str = "latency", reuse: Reuse = 1) -> Any:
     """Write the hls4ml project of a chain of KAN layers into `folder`."""
-    return convert(FrozenKAN.from_ir(ir), folder, strategy)
+    return convert(FrozenKAN.from_ir(ir), folder, strategy, reuse)
