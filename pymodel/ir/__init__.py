@@ -1,6 +1,10 @@
 """The KAN IR: one frozen, validated integer specification that every station implements bit for bit."""
 
+from pymodel.ir._arith import BSplineArith, GramArith, RbfArith
 from pymodel.ir._arrays import load_arrays, save_arrays
+from pymodel.ir._basis import Basis, BasisKind, BasisRom, Implementation
+from pymodel.ir._basis_file import basis_class, fact_types, make_basis
+from pymodel.ir._common import check_name
 from pymodel.ir._edge_tables import MAX_TABLE_BITS, to_edge_table, to_edge_tables
 from pymodel.ir._fixed import EXACT_BOUND, FixedPoint, IntArray, Overflow, Rounding, signed_width, unsigned_width
 from pymodel.ir._intervals import Interval, NodeBounds, coder_interval
@@ -8,8 +12,6 @@ from pymodel.ir._io import load_ir, save_ir
 from pymodel.ir._nodes import (
     AffineCoder,
     BaseBranch,
-    BasisKind,
-    BasisRom,
     EdgeTable,
     KanLinear,
     Node,
@@ -17,7 +19,6 @@ from pymodel.ir._nodes import (
     Quantize,
     Rescale,
     SplineBranch,
-    check_name,
 )
 from pymodel.ir._program import HostSpec, KanIR, Task
 
@@ -25,12 +26,16 @@ __all__ = [
     "EXACT_BOUND",
     "MAX_TABLE_BITS",
     "AffineCoder",
+    "BSplineArith",
     "BaseBranch",
+    "Basis",
     "BasisKind",
     "BasisRom",
     "EdgeTable",
     "FixedPoint",
+    "GramArith",
     "HostSpec",
+    "Implementation",
     "IntArray",
     "Interval",
     "KanIR",
@@ -40,14 +45,18 @@ __all__ = [
     "NodeKind",
     "Overflow",
     "Quantize",
+    "RbfArith",
     "Rescale",
     "Rounding",
     "SplineBranch",
     "Task",
+    "basis_class",
     "check_name",
     "coder_interval",
+    "fact_types",
     "load_arrays",
     "load_ir",
+    "make_basis",
     "save_arrays",
     "save_ir",
     "signed_width",

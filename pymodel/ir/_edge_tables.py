@@ -19,12 +19,11 @@ def _edge_sums(node: KanLinear, spline_codes: IntArray, base_codes: IntArray) ->
     """Return (I, C, N) edge integers for the branch codes (I, C) that each table entry stands for."""
     rom, weights = node.spline.basis, node.spline.weights
     n_in, n_entries = spline_codes.shape
-    dense = np.zeros((rom.values.shape[0], rom.n_basis), dtype=np.int64)
-    for j in range(rom.window):
-        dense[np.arange(rom.start.size), rom.start + j] = rom.values[:, j]
+    dense = rom.dense().reshape(rom.n_tables, rom.n_codes, rom.n_basis)
     tables = np.empty((n_in, n_entries, node.n_out), dtype=np.int64)
     for i in range(n_in):
-        tables[i] = (dense[spline_codes[i]] @ weights[:, i, :].T) * node.rescale.spline_mult
+        values = dense[i if rom.n_tables > 1 else 0]
+        tables[i] = (values[spline_codes[i]] @ weights[:, i, :].T) * node.rescale.spline_mult
         if node.base is not None:
             base = node.base.table[base_codes[i]][:, None] * node.base.weights[:, i]
             tables[i] += base * node.rescale.base_mult

@@ -81,9 +81,15 @@ def _spline_sums(node: KanLinear) -> tuple[IntArray, IntArray, IntArray]:
         raise IRError(f"layer {node.name}: its spline sum may reach {largest}, beyond 2^53; use fewer bits")
     low = np.zeros((node.n_out, node.n_in), dtype=np.int64)
     high, absolute = low.copy(), low.copy()
-    for code in range(rom.values.shape[0]):
-        start = int(rom.start[code])
-        terms = weights[:, :, start : start + rom.window] * rom.values[code]
+    inputs = np.arange(node.n_in)[:, None]
+    for code in range(rom.n_codes):
+        if rom.n_tables == 1:
+            start = int(rom.start[code])
+            terms = weights[:, :, start : start + rom.window] * rom.values[code]
+        else:
+            rows = code + rom.n_codes * np.arange(node.n_in)
+            windows = rom.start[rows][:, None] + np.arange(rom.window)
+            terms = weights[:, inputs, windows] * rom.values[rows]
         np.minimum(low, np.minimum(terms, 0).sum(axis=2), out=low)
         np.maximum(high, np.maximum(terms, 0).sum(axis=2), out=high)
         np.maximum(absolute, np.abs(terms).sum(axis=2), out=absolute)

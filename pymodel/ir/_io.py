@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from pymodel.errors import IRError
 from pymodel.ir._arrays import load_arrays, save_arrays
+from pymodel.ir._basis import Basis
+from pymodel.ir._basis_file import basis_from, basis_to_json
 from pymodel.ir._nodes import (
     AffineCoder,
     BaseBranch,
-    BasisKind,
-    BasisRom,
     EdgeTable,
     KanLinear,
     Node,
@@ -38,8 +38,9 @@ from pymodel.ir.strict import (
 
 __all__ = ["SCHEMA", "load_ir", "save_ir"]
 
-#: Version of the file format; a loader refuses any other.
-SCHEMA = 1
+#: Version of the file format that is written, and those that are read. In schema 1 every basis is a ROM with one table.
+SCHEMA = 2
+_READABLE = (1, SCHEMA)
 _MAX_JSON_BYTES = 64 << 20
 _Array = npt.NDArray[Any]
 
@@ -67,19 +68,15 @@ class _Writer:
             "step": coder.step,
         }
 
+    def basis(self, prefix: str, basis: Basis) -> dict[str, Any]:
+        document, arrays = basis_to_json(basis)
+        return document | {name: self.put(f"{prefix}.{name}", array) for name, array in arrays.items()}
+
     def kan_linear(self, node: KanLinear) -> dict[str, Any]:
         name, rom = node.name, node.spline.basis
         spline = {
             "coder": self.coder(f"{name}.spline.coder", node.spline.coder),
-            "basis": {
-                "kind": rom.kind.name,
-                "values": self.put(f"{name}.spline.basis.values", rom.values),
-                "start": self.put(f"{name}.spline.basis.start", rom.start),
-                "n_basis": rom.n_basis,
-                "lsb": rom.lsb,
-                "order": rom.order,
-                "knots": self.put(f"{name}.spline.basis.knots", rom.knots),
-            },
+            "basis": self.basis(f"{name}.spline.basis", rom),
             "weights": self.put(f"{name}.spline.weights", node.spline.weights),
         }
         base = None
@@ -149,6 +146,7 @@ class _Reader:
 
     def __init__(self, arrays: dict[str, _Array]) -> None:
         self.arrays = arrays
+        self.schema = SCHEMA
 
     def array(self, name: str, where: str, dtype: str = "i") -> _Array:
         array = self.arrays.get(name)
@@ -169,18 +167,8 @@ class _Reader:
 
     def spline(self, value: object, where: str) -> SplineBranch:
         f = check_fields(value, where, coder=dict, basis=dict, weights=str)
-        b = check_fields(
-            f["basis"], f"{where}.basis", kind=str, values=str, start=str, n_basis=int, lsb=NUMBER, order=int, knots=str
-        )
-        basis = BasisRom(
-            kind=enum_from(BasisKind, b["kind"], where),
-            values=self.array(b["values"], where),
-            start=self.array(b["start"], where),
-            n_basis=b["n_basis"],
-            lsb=float(b["lsb"]),
-            order=b["order"],
-            knots=self.array(b["knots"], where, "f"),
-        )
+        at = f"{where}.basis"
+        basis = basis_from(f["basis"], at, lambda name, kind: self.array(name, at, kind), schema=self.schema)
         return SplineBranch(self.coder(f["coder"], where), basis, self.array(f["weights"], where))
 
     def base(self, value: object, where: str) -> BaseBranch | None:
@@ -278,7 +266,7 @@ def load_ir(folder: Path | str) -> KanIR:
         ) from None
     try:
         f = check_fields(document, "the document", schema=int, name=str, nodes=list, output=str, host=dict)
-        check_schema(f["schema"], SCHEMA)
+        reader.schema = check_schema(f["schema"], *_READABLE)
         nodes = tuple(reader.node(value, index) for index, value in enumerate(f["nodes"]))
         return KanIR(name=f["name"], nodes=nodes, output=f["output"], host=host_from(f["host"]))
     except MalformedError as error:

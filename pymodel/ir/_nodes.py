@@ -7,9 +7,8 @@ the 2^53 bound) is checked when the node becomes part of a :class:`~pymodel.ir.K
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import ClassVar
 
@@ -17,14 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pymodel.errors import IRError
-from pymodel.ir._fixed import EXACT_BOUND, FixedPoint, IntArray, Overflow, Rounding
+from pymodel.ir._basis import Basis
+from pymodel.ir._common import MAX_CODES, MAX_SHIFT, ByValue, check_name, integers
+from pymodel.ir._fixed import FixedPoint, IntArray, Overflow, Rounding
 
 __all__ = [
-    "MAX_CODES",
     "AffineCoder",
     "BaseBranch",
-    "BasisKind",
-    "BasisRom",
     "EdgeTable",
     "KanLinear",
     "Node",
@@ -32,41 +30,7 @@ __all__ = [
     "Quantize",
     "Rescale",
     "SplineBranch",
-    "check_name",
 ]
-
-#: A ROM is indexed by a code of at most 12 bits.
-MAX_CODES = 1 << 12
-MAX_SHIFT = 62
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
-
-
-def check_name(name: object, what: str = "layer") -> str:
-    """Return `name` if it is a plain identifier, so that it may appear in paths and generated code.
-
-    Raises:
-        IRError: otherwise; the remedy is to rename the layer.
-    """
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise IRError(
-            f"a {what} name must match [A-Za-z][A-Za-z0-9_]* and have at most 63 characters, not {name!r}; rename it"
-        )
-    return name
-
-
-def _ints(value: npt.ArrayLike, what: str, ndim: int) -> IntArray:
-    """Return a read-only int64 copy of `value`, refusing floats, NaN and wrong ranks."""
-    array = np.asarray(value)
-    if array.dtype.kind not in "iu" or array.ndim != ndim or array.size == 0:
-        raise IRError(
-            f"{what} must be a non-empty integer array of rank {ndim}, not {array.dtype} of shape {array.shape}; "
-            "lower the model again"
-        )
-    if int(array.max()) >= EXACT_BOUND or int(array.min()) <= -EXACT_BOUND:
-        raise IRError(f"{what} must hold integers below 2^53 in magnitude; use fewer bits")
-    result = array.astype(np.int64, copy=True)
-    result.setflags(write=False)
-    return result
 
 
 class NodeKind(IntEnum):
@@ -77,26 +41,8 @@ class NodeKind(IntEnum):
     EDGE_TABLE = 3
 
 
-class BasisKind(IntEnum):
-    """The family of a basis unit; the name appears in `ir.json`."""
-
-    BSPLINE = 1
-
-
-class _Frozen:
-    """Equality by value for dataclasses that hold arrays."""
-
-    def __eq__(self, other: object) -> bool:
-        if type(self) is not type(other):
-            return NotImplemented
-        pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))  # type: ignore[arg-type]
-        return all(np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b for a, b in pairs)
-
-    __hash__ = None  # type: ignore[assignment]
-
-
 @dataclass(frozen=True, eq=False)
-class AffineCoder(_Frozen):
+class AffineCoder(ByValue):
     """Input integer to code: `c = clip((X*mult + offset) >> shift, 0, n_codes - 1)`; `>>` floors.
 
     Attributes:
@@ -115,8 +61,8 @@ class AffineCoder(_Frozen):
     step: float
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "mult", _ints(self.mult, "a coder's mult", 1))
-        object.__setattr__(self, "offset", _ints(self.offset, "a coder's offset", 1))
+        object.__setattr__(self, "mult", integers(self.mult, "a coder's mult", 1))
+        object.__setattr__(self, "offset", integers(self.offset, "a coder's offset", 1))
         if self.mult.shape != self.offset.shape:
             raise IRError(
                 f"a coder needs as many offsets as multipliers, not {self.offset.shape} for {self.mult.shape}"
@@ -146,71 +92,30 @@ class AffineCoder(_Frozen):
 
 
 @dataclass(frozen=True, eq=False)
-class BasisRom(_Frozen):
-    """A basis unit as a ROM: code to `K` basis values and the index of the first one.
-
-    Attributes:
-        kind: the family of functions.
-        values: (C, K) basis integers `B[c][j]`.
-        start: (C,) first basis index; `start[c] + K <= n_basis`.
-        n_basis: basis functions per input.
-        lsb: real value of one LSB of `values` (documentation that tables are tested against).
-        order: spline order (polynomial degree) k.
-        knots: (n_basis + k + 1,) real knots (documentation, likewise).
-    """
-
-    kind: BasisKind
-    values: IntArray
-    start: IntArray
-    n_basis: int
-    lsb: float
-    order: int
-    knots: npt.NDArray[np.float64]
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "values", _ints(self.values, "a basis ROM", 2))
-        object.__setattr__(self, "start", _ints(self.start, "a basis ROM's start", 1))
-        knots = np.array(self.knots, dtype=np.float64)
-        knots.setflags(write=False)
-        object.__setattr__(self, "knots", knots)
-        if self.start.shape[0] != self.values.shape[0]:
-            raise IRError(f"a basis ROM needs one start per code, not {self.start.shape[0]} for {self.values.shape[0]}")
-        if self.n_basis < self.values.shape[1] or self.start.min() < 0 or self.start.max() > self.n_basis - self.window:
-            raise IRError(
-                f"a basis window of {self.window} at starts {self.start.min()} … {self.start.max()} does not lie within "
-                f"{self.n_basis} basis functions; lower the model again"
-            )
-        if not np.isfinite(knots).all() or not self.lsb > 0:
-            raise IRError("a basis ROM's knots must be finite and its lsb positive; lower the model again")
-
-    @property
-    def window(self) -> int:
-        """K, the basis values per code."""
-        return int(self.values.shape[1])
-
-
-@dataclass(frozen=True, eq=False)
-class SplineBranch(_Frozen):
-    """Coder, basis unit and weights (N, I, n_basis) of the spline branch."""
+class SplineBranch(ByValue):
+    """Coder, basis unit (of any kind) and weights (N, I, n_basis) of the spline branch."""
 
     coder: AffineCoder
-    basis: BasisRom
+    basis: Basis
     weights: IntArray
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "weights", _ints(self.weights, "spline weights", 3))
+        object.__setattr__(self, "weights", integers(self.weights, "spline weights", 3))
         if self.weights.shape[2] != self.basis.n_basis:
             raise IRError(
                 f"spline weights for {self.basis.n_basis} basis functions were expected, not {self.weights.shape}"
             )
-        if self.coder.n_codes != self.basis.values.shape[0]:
+        if self.coder.n_codes != self.basis.n_codes:
+            raise IRError(f"the basis ROM has {self.basis.n_codes} rows but its coder {self.coder.n_codes} codes")
+        if self.basis.n_tables not in (1, self.weights.shape[1]):
             raise IRError(
-                f"the basis ROM has {self.basis.values.shape[0]} rows but its coder {self.coder.n_codes} codes"
+                f"a basis for 1 or {self.weights.shape[1]} inputs was expected, not {self.basis.n_tables}; lower the model "
+                "again"
             )
 
 
 @dataclass(frozen=True, eq=False)
-class BaseBranch(_Frozen):
+class BaseBranch(ByValue):
     """Coder, activation table `S` (C,) and weights (N, I) of the base branch; `lsb` is the real LSB of `S`."""
 
     coder: AffineCoder
@@ -221,14 +126,14 @@ class BaseBranch(_Frozen):
 
     def __post_init__(self) -> None:
         check_name(self.activation, "base activation")
-        object.__setattr__(self, "table", _ints(self.table, "a base table", 1))
-        object.__setattr__(self, "weights", _ints(self.weights, "base weights", 2))
+        object.__setattr__(self, "table", integers(self.table, "a base table", 1))
+        object.__setattr__(self, "weights", integers(self.weights, "base weights", 2))
         if self.coder.n_codes != self.table.shape[0]:
             raise IRError(f"the base table has {self.table.shape[0]} entries but its coder {self.coder.n_codes} codes")
 
 
 @dataclass(frozen=True, eq=False)
-class Rescale(_Frozen):
+class Rescale(ByValue):
     """`Y = sat((acc_spline*spline_mult + acc_base*base_mult + bias + half) >> shift)`, `half = 2^(shift-1)` or 0.
 
     Attributes:
@@ -244,7 +149,7 @@ class Rescale(_Frozen):
 
     def __post_init__(self) -> None:
         for name in ("spline_mult", "base_mult", "bias"):
-            object.__setattr__(self, name, _ints(getattr(self, name), f"a rescale's {name}", 1))
+            object.__setattr__(self, name, integers(getattr(self, name), f"a rescale's {name}", 1))
         if not self.spline_mult.shape == self.base_mult.shape == self.bias.shape:
             raise IRError("a rescale needs one spline_mult, base_mult and bias per output; lower the model again")
         if not 0 <= self.shift <= MAX_SHIFT:
@@ -262,7 +167,7 @@ def _check_out_type(out_type: FixedPoint) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class Node(_Frozen, ABC):
+class Node(ByValue, ABC):
     """A node: name, names of its inputs, output type, and the real meaning of its integers.
 
     `value = value_offset + value_lsb * Y`. `value_lsb` equals `out_type.lsb` and `value_offset` is 0 unless the
@@ -374,8 +279,8 @@ class EdgeTable(Node):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_out_type(self.out_type)
-        object.__setattr__(self, "tables", _ints(self.tables, f"layer {self.name}: edge tables", 3))
-        object.__setattr__(self, "bias", _ints(self.bias, f"layer {self.name}: bias", 1))
+        object.__setattr__(self, "tables", integers(self.tables, f"layer {self.name}: edge tables", 3))
+        object.__setattr__(self, "bias", integers(self.bias, f"layer {self.name}: bias", 1))
         n_in, n_codes, n_out = self.tables.shape
         if len(self.inputs) != 1:
             raise IRError(f"layer {self.name} needs exactly one input, not {len(self.inputs)}")

@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pymodel.errors import DataError, IRError
+from pymodel.ir._common import check_name
 from pymodel.ir._fixed import FixedPoint, IntArray
 from pymodel.ir._intervals import NodeBounds, analyse
-from pymodel.ir._nodes import EdgeTable, KanLinear, Node, Quantize, check_name
+from pymodel.ir._nodes import EdgeTable, KanLinear, Node, Quantize
 
 __all__ = ["HostSpec", "KanIR", "Task"]
 

@@ -63,10 +63,12 @@ def check_fields(value: object, where: str, **types: type | tuple[type, ...]) ->
     return value
 
 
-def check_schema(found: int, expected: int) -> None:
-    """Raise MalformedError unless a document is of the schema version that this version of kan4ml reads."""
-    if found != expected:
-        raise MalformedError(f"it has schema {found}, this version of kan4ml reads {expected}; build the model again")
+def check_schema(found: int, *expected: int) -> int:
+    """Return the schema version of a document; MalformedError unless this version of kan4ml reads it."""
+    if found not in expected:
+        known = " and ".join(map(str, expected))
+        raise MalformedError(f"it has schema {found}, this version of kan4ml reads {known}; build the model again")
+    return found
 
 
 def numbers_from(value: list[Any], where: str) -> tuple[float, ...]:

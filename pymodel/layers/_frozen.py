@@ -21,11 +21,12 @@ from pymodel.errors import DataError, IRError, ModelError
 from pymodel.ir import (
     AffineCoder,
     BaseBranch,
+    Basis,
     BasisKind,
-    BasisRom,
     EdgeTable,
     FixedPoint,
     HostSpec,
+    Implementation,
     IntArray,
     KanIR,
     KanLinear,
@@ -35,10 +36,12 @@ from pymodel.ir import (
     SplineBranch,
     Task,
     check_name,
+    make_basis,
 )
 from pymodel.layers._handlers import ensure_layer_handlers
+from pymodel.layers._units import dense_basis
 
-__all__ = ["INPUT_NAME", "CoderFacts", "FrozenKAN", "FrozenKANLinear"]
+__all__ = ["INPUT_NAME", "BasisFacts", "CoderFacts", "FrozenKAN", "FrozenKANLinear"]
 
 #: Name of the input node of a lowered model; hls4ml names its input likewise, after `forward`'s argument.
 INPUT_NAME = "x"
@@ -56,8 +59,29 @@ class CoderFacts:
     step: float
 
 
+@dataclass(frozen=True)
+class BasisFacts:
+    """What a basis unit is, but for its arrays, which are buffers called `basis_NAME`.
+
+    Attributes:
+        kind, implementation: which unit.
+        scalars: of the unit, by the names of the IR.
+        arrays: names of its arrays.
+        knots: real numbers that the unit was computed from.
+        n_basis, n_tables: basis functions per input, and 1 or I.
+    """
+
+    kind: BasisKind
+    implementation: Implementation
+    scalars: dict[str, str | int | float]
+    arrays: tuple[str, ...]
+    knots: tuple[float, ...]
+    n_basis: int
+    n_tables: int
+
+
 class FrozenKANLinear(nn.Module):
-    """One layer of the KAN IR, either as basis ROM and weights (`KanLinear`) or as edge tables (`EdgeTable`).
+    """One layer of the KAN IR, either as basis unit and weights (`KanLinear`) or as edge tables (`EdgeTable`).
 
     `forward` takes real inputs (…, in_features), rounds them to `in_type` (RND, SAT) and returns `Y * out_type.lsb`,
     float64, (…, out_features); between KAN layers the LSB is 1, so the real numbers are the next layer's codes.
@@ -69,10 +93,12 @@ class FrozenKANLinear(nn.Module):
         value_lsb, value_offset: the output integer Y stands for the real `value_offset + value_lsb * Y`.
         coder, base_coder: scalars of the coders (`base_coder` is None without a base branch).
         shift: of the rescale.
-        order, knots, basis_lsb, activation, base_lsb: what the tables were computed from (KanLinear form).
+        basis: the basis unit (None in the EdgeTable form).
+        activation, base_lsb: what the base table was computed from (KanLinear form).
         coder_mult, coder_offset: int64 buffers (1,) or (I,).
-        basis_values (C, K), basis_start (C,), spline_weights (N, I, n_basis), base_coder_mult, base_coder_offset,
-            base_table (C,), base_weights (N, I), spline_mult, base_mult, bias (N,): int64 buffers of the KanLinear form.
+        basis_NAME (a ROM's basis_values (T*C, K) and basis_start (T*C,), or the constants of arithmetic), spline_weights
+            (N, I, n_basis), base_coder_mult, base_coder_offset, base_table (C,), base_weights (N, I), spline_mult,
+            base_mult, bias (N,): int64 buffers of the KanLinear form.
         tables (I, C, N), bias (N,): int64 buffers of the EdgeTable form.
 
     Raises:
@@ -81,8 +107,6 @@ class FrozenKANLinear(nn.Module):
 
     coder_mult: Tensor
     coder_offset: Tensor
-    basis_values: Tensor
-    basis_start: Tensor
     spline_weights: Tensor
     base_coder_mult: Tensor
     base_coder_offset: Tensor
@@ -102,18 +126,18 @@ class FrozenKANLinear(nn.Module):
         self.in_features, self.out_features = node.n_in, node.n_out
         self.value_lsb, self.value_offset = float(node.value_lsb), float(node.value_offset)
         self.base_coder: CoderFacts | None = None
-        self.knots: tuple[float, ...] = ()
-        self.order, self.basis_lsb = 0, 1.0
+        self.basis: BasisFacts | None = None
         self.activation, self.base_lsb = "", 1.0
         if isinstance(node, EdgeTable):
             self.coder = self._put_coder("coder", node.coder)
             self.shift = node.shift
             self._put(tables=node.tables, bias=node.bias)
             return
-        rom, rescale = node.spline.basis, node.rescale
+        basis, rescale = node.spline.basis, node.rescale
         self.coder = self._put_coder("coder", node.spline.coder)
-        self.order, self.knots, self.basis_lsb = rom.order, tuple(map(float, rom.knots)), float(rom.lsb)
-        self._put(basis_values=rom.values, basis_start=rom.start, spline_weights=node.spline.weights)
+        self.basis = _basis_facts(basis)
+        self._put(**{f"basis_{name}": array for name, array in basis.arrays().items()})
+        self._put(spline_weights=node.spline.weights)
         if node.base is not None:
             self.base_coder = self._put_coder("base_coder", node.base.coder)
             self.activation, self.base_lsb = node.base.activation, float(node.base.lsb)
@@ -150,15 +174,9 @@ class FrozenKANLinear(nn.Module):
                 bias=bias,
                 shift=self.shift,
             )
-        rom = BasisRom(
-            kind=BasisKind.BSPLINE,
-            values=_array(self.basis_values),
-            start=_array(self.basis_start),
-            n_basis=int(self.spline_weights.shape[-1]),
-            lsb=self.basis_lsb,
-            order=self.order,
-            knots=np.array(self.knots, dtype=np.float64),
-        )
+        assert self.basis is not None
+        parts = self.basis.scalars | {name: _array(buffer) for name, buffer in self._basis_buffers().items()}
+        basis = make_basis(self.basis.kind, self.basis.implementation, parts | {"knots": np.array(self.basis.knots)})
         base = None
         if self.base_coder is not None:
             base = BaseBranch(
@@ -174,7 +192,7 @@ class FrozenKANLinear(nn.Module):
             out_type=self.out_type,
             value_lsb=self.value_lsb,
             value_offset=self.value_offset,
-            spline=SplineBranch(coder=coder, basis=rom, weights=_array(self.spline_weights)),
+            spline=SplineBranch(coder=coder, basis=basis, weights=_array(self.spline_weights)),
             base=base,
             rescale=Rescale(
                 spline_mult=_array(self.spline_mult), base_mult=_array(self.base_mult), bias=bias, shift=self.shift
@@ -195,6 +213,9 @@ class FrozenKANLinear(nn.Module):
             total = acc + (self.bias + half).double()
         else:
             dense = self._dense_basis()
+            assert self.basis is not None
+            if self.basis.n_tables > 1:
+                codes = codes + torch.arange(self.in_features, device=codes.device) * self.coder.n_codes
             weights = self.spline_weights.double().flatten(1)
             total = (functional.linear(dense[codes].flatten(1), weights)) * self.spline_mult.double()
             if self.base_coder is not None:
@@ -205,12 +226,16 @@ class FrozenKANLinear(nn.Module):
         Y = torch.floor(total * 2.0**-self.shift)
         return Y.clamp(self.out_type.min_int, self.out_type.max_int).long()
 
+    def _basis_buffers(self) -> dict[str, Tensor]:
+        assert self.basis is not None
+        return {name: self.get_buffer(f"basis_{name}") for name in self.basis.arrays}
+
     def _dense_basis(self) -> Tensor:
-        """Return (C, n_basis) float64: row `c` holds the basis values of code `c`, zeros outside its window."""
-        n_codes, window = self.basis_values.shape
-        columns = self.basis_start[:, None] + torch.arange(window, device=self.basis_start.device)
-        dense = torch.zeros(n_codes, self.spline_weights.shape[-1], dtype=torch.float64, device=columns.device)
-        return dense.scatter_(1, columns, self.basis_values.double())
+        """Return (T*C, n_basis) float64: row `c` holds the basis values of code `c`, zeros outside its window."""
+        assert self.basis is not None
+        basis = self.basis
+        buffers = self._basis_buffers()
+        return dense_basis(basis.kind, basis.implementation, basis.scalars, buffers, basis.n_basis).double()
 
     @property
     def _rows_per_block(self) -> int:
@@ -348,6 +373,18 @@ class FrozenKAN(nn.Module):
 
 def _array(tensor: Tensor) -> IntArray:
     return np.asarray(tensor.detach().cpu().numpy(), dtype=np.int64)
+
+
+def _basis_facts(basis: Basis) -> BasisFacts:
+    return BasisFacts(
+        kind=basis.kind,
+        implementation=basis.implementation,
+        scalars=basis.facts(),
+        arrays=basis.ARRAYS,
+        knots=tuple(map(float, basis.knots)),
+        n_basis=basis.n_basis,
+        n_tables=basis.n_tables,
+    )
 
 
 def _coder_node(facts: CoderFacts, mult: Tensor, offset: Tensor) -> AffineCoder:

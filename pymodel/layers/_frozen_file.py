@@ -13,14 +13,18 @@ from pymodel.errors import IRError, ModelError
 from pymodel.ir import (
     AffineCoder,
     BaseBranch,
+    Basis,
     BasisKind,
-    BasisRom,
     EdgeTable,
+    Implementation,
     IntArray,
     KanLinear,
     NodeKind,
     Rescale,
     SplineBranch,
+    basis_class,
+    fact_types,
+    make_basis,
 )
 from pymodel.ir.strict import (
     NUMBER,
@@ -40,7 +44,9 @@ from pymodel.layers._safetensors import read_file, write_file
 __all__ = ["load_frozen", "save_frozen"]
 
 _KIND = "frozen_kan"
-_SCHEMA = 1
+#: In schema 1 every basis is a ROM with one table.
+_SCHEMA = 2
+_READABLE = (1, _SCHEMA)
 
 
 def _coder_to_json(facts: CoderFacts) -> Fields:
@@ -66,11 +72,12 @@ def _layer_to_json(layer: FrozenKANLinear) -> Fields:
             "activation": layer.activation,
             "lsb": layer.base_lsb,
         }
-    basis = {
-        "kind": BasisKind.BSPLINE.name.lower(),
-        "order": layer.order,
-        "knots": list(layer.knots),
-        "lsb": layer.basis_lsb,
+    assert layer.basis is not None
+    basis: Fields = {
+        "kind": layer.basis.kind.name.lower(),
+        "implementation": layer.basis.implementation.name.lower(),
+        **layer.basis.scalars,
+        "knots": list(layer.basis.knots),
     }
     return common | {"basis": basis, "base": base}
 
@@ -115,7 +122,19 @@ def _coder_from(value: object, where: str, tensors: _Tensors, prefix: str) -> Af
     )
 
 
-def _layer_from(value: object, index: int, tensors: _Tensors) -> FrozenKANLinear:
+def _basis_from(value: Fields, where: str, tensors: _Tensors, prefix: str, n_basis: int, schema: int) -> Basis:
+    if schema == 1 and not value.keys() & {"implementation", "n_tables"}:
+        value = value | {"implementation": "rom", "n_tables": 1, "scale": 1.0, "n_basis": n_basis}
+    kind, implementation = (str(value.get(key)).upper() for key in ("kind", "implementation"))
+    cls = basis_class(kind, implementation, where)
+    f = check_fields(value, where, kind=str, implementation=str, knots=list, **fact_types(cls))
+    parts: dict[str, Any] = {name: expected(f[name]) for name, expected in cls.FACTS.items()}
+    parts |= {name: tensors.take(f"{prefix}basis_{name}") for name in cls.ARRAYS}
+    parts["knots"] = np.array(numbers_from(f["knots"], f"{where}.knots"))
+    return make_basis(BasisKind[kind], Implementation[implementation], parts)
+
+
+def _layer_from(value: object, index: int, tensors: _Tensors, schema: int) -> FrozenKANLinear:
     where, prefix = f"layers[{index}]", f"layers.{index}."
     name = f"layers_{index}"
     form = str(value.get("form")) if isinstance(value, dict) else ""
@@ -151,17 +170,9 @@ def _layer_from(value: object, index: int, tensors: _Tensors) -> FrozenKANLinear
     if kind is NodeKind.EDGE_TABLE:
         tables = tensors.take(f"{prefix}tables")
         return FrozenKANLinear(EdgeTable(**common, coder=coder, tables=tables, bias=bias, shift=f["shift"]), in_type)
-    b = check_fields(f["basis"], f"{where}.basis", kind=str, order=int, knots=list, lsb=NUMBER)
     weights = tensors.take(f"{prefix}spline_weights")
-    rom = BasisRom(
-        kind=enum_from(BasisKind, b["kind"].upper(), f"{where}.basis.kind"),
-        values=tensors.take(f"{prefix}basis_values"),
-        start=tensors.take(f"{prefix}basis_start"),
-        n_basis=weights.shape[-1] if weights.ndim else 0,
-        lsb=numbers_from([b["lsb"]], where)[0],
-        order=b["order"],
-        knots=np.array(numbers_from(b["knots"], f"{where}.basis.knots")),
-    )
+    n_basis = weights.shape[-1] if weights.ndim else 0
+    basis = _basis_from(f["basis"], f"{where}.basis", tensors, prefix, n_basis, schema)
     base = None
     if f["base"] is not None:
         e = check_fields(f["base"], f"{where}.base", coder=dict, activation=str, lsb=NUMBER)
@@ -173,7 +184,7 @@ def _layer_from(value: object, index: int, tensors: _Tensors) -> FrozenKANLinear
             weights=tensors.take(f"{prefix}base_weights"),
         )
     rescale = Rescale(tensors.take(f"{prefix}spline_mult"), tensors.take(f"{prefix}base_mult"), bias, f["shift"])
-    spline = SplineBranch(coder, rom, weights)
+    spline = SplineBranch(coder, basis, weights)
     return FrozenKANLinear(KanLinear(**common, spline=spline, base=base, rescale=rescale), in_type)
 
 
@@ -189,8 +200,8 @@ def load_frozen(path: Path | str) -> FrozenKAN:
     store = _Tensors(tensors)
     try:
         f = check_fields(document, "the document", kind=str, schema=int, name=str, host=dict, layers=list)
-        check_schema(f["schema"], _SCHEMA)
-        layers = [_layer_from(value, index, store) for index, value in enumerate(f["layers"])]
+        schema = check_schema(f["schema"], *_READABLE)
+        layers = [_layer_from(value, index, store, schema) for index, value in enumerate(f["layers"])]
         store.check_empty()
         return FrozenKAN(f["name"], host_from(f["host"]), layers)
     except (IRError, MalformedError) as error:

@@ -8,20 +8,45 @@ import numpy.typing as npt
 
 from pymodel.errors import DataError
 from pymodel.ir import IntArray, KanIR, KanLinear
+from pymodel.reference._basis_unit import basis_unit
 from pymodel.reference._kernel import drop_stale_caches
 from pymodel.reference._pack import BLOCK
 from pymodel.reference.base_table import base_table
-from pymodel.reference.bspline_rom import bspline_rom
+from pymodel.reference.basis_window import basis_window
+from pymodel.reference.bspline_arith import bspline_arith
+from pymodel.reference.bspline_rom import bspline_rom, bspline_rom_aligned
 from pymodel.reference.coder import coder
 from pymodel.reference.edge_table import EdgeTableTables, edge_table
+from pymodel.reference.gram_arith import gram_arith
+from pymodel.reference.gram_rom import gram_rom
 from pymodel.reference.kan_dense import KanDenseTables, kan_dense
 from pymodel.reference.mac_array import base_mac, spline_mac
+from pymodel.reference.rbf_arith import rbf_arith
+from pymodel.reference.rbf_rom import rbf_rom
 from pymodel.reference.rescale import rescale, round_saturate
 
 __all__ = ["Reference"]
 
 drop_stale_caches(
-    (base_mac, base_table, bspline_rom, coder, edge_table, kan_dense, rescale, round_saturate, spline_mac)
+    (
+        base_mac,
+        base_table,
+        basis_unit,
+        basis_window,
+        bspline_arith,
+        bspline_rom,
+        bspline_rom_aligned,
+        coder,
+        edge_table,
+        gram_arith,
+        gram_rom,
+        kan_dense,
+        rbf_arith,
+        rbf_rom,
+        rescale,
+        round_saturate,
+        spline_mac,
+    )
 )
 
 

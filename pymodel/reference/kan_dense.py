@@ -8,10 +8,10 @@ import numba
 import numpy as np
 
 from pymodel.ir import IntArray, KanLinear
+from pymodel.reference._basis_unit import BasisTables, basis_unit
 from pymodel.reference._kernel import kernel
 from pymodel.reference._pack import BLOCK, outputs_last
 from pymodel.reference.base_table import base_table
-from pymodel.reference.bspline_rom import bspline_rom
 from pymodel.reference.coder import coder
 from pymodel.reference.mac_array import base_mac, spline_mac
 from pymodel.reference.rescale import rescale
@@ -25,6 +25,7 @@ class KanDenseTables:
 
     Attributes:
         node: the layer.
+        basis: the constants of the basis unit.
         inputs: (A,) inputs with at least one alive edge.
         spline_weights: (I, n_basis, P) weights, outputs last; P is N rounded up, with zeros.
         base_values: (C,) activation table; one 0 where there is no base branch.
@@ -33,6 +34,7 @@ class KanDenseTables:
     """
 
     node: KanLinear
+    basis: BasisTables
     inputs: IntArray
     spline_weights: IntArray
     base_values: IntArray
@@ -48,6 +50,7 @@ class KanDenseTables:
         spline_weights = outputs_last(node.spline.weights)
         return cls(
             node=node,
+            basis=BasisTables.pack(node.spline.basis),
             inputs=np.flatnonzero(node.alive.any(axis=0)).astype(np.int64),
             spline_weights=spline_weights,
             base_values=no_values if base is None else base.table,
@@ -70,8 +73,12 @@ class KanDenseTables:
             spline.coder.offset,
             spline.coder.shift,
             spline.coder.n_codes,
-            spline.basis.values,
-            spline.basis.start,
+            self.basis.unit,
+            self.basis.table,
+            self.basis.index,
+            self.basis.facts,
+            self.basis.window,
+            self.basis.n_basis,
             self.inputs,
             self.spline_weights,
             node.base is not None,
@@ -101,8 +108,12 @@ def kan_dense(
     spline_offset: IntArray,
     spline_shift: int,
     spline_codes: int,
+    basis: int,
     basis_values: IntArray,
     basis_start: IntArray,
+    basis_facts: IntArray,
+    window: int,
+    n_basis: int,
     inputs: IntArray,
     spline_weights: IntArray,
     has_base: bool,
@@ -130,14 +141,14 @@ def kan_dense(
     for block in numba.prange((rows + BLOCK - 1) // BLOCK):
         spline_code = np.empty(n_in, dtype=np.int64)
         base_code = np.empty(n_in, dtype=np.int64)
-        value = np.empty((n_in, basis_values.shape[1]), dtype=np.int64)
+        value = np.empty((n_in, window), dtype=np.int64)
         start = np.empty(n_in, dtype=np.int64)
         base_value = np.empty(n_in, dtype=np.int64)
         spline_acc = np.empty(n_padded, dtype=np.int64)
         base_acc = np.zeros(n_padded, dtype=np.int64)
         for row in range(block * BLOCK, min(rows, (block + 1) * BLOCK)):
             coder(X[row], spline_mult, spline_offset, spline_shift, spline_codes, spline_code)
-            bspline_rom(spline_code, basis_values, basis_start, value, start)
+            basis_unit(basis, spline_code, basis_values, basis_start, basis_facts, n_basis, value, start)
             spline_mac(value, start, inputs, spline_weights, spline_acc)
             if has_base:
                 if shared_coder:

@@ -126,7 +126,7 @@ def test_not_utf8(folder: Path) -> None:
 
 
 JSON_EDITS: list[tuple[str, Callable[[dict[str, Any]], None], str]] = [
-    ("other schema", lambda d: d.update(schema=2), "ir.json: it has schema 2, this version of kan4ml reads 1"),
+    ("other schema", lambda d: d.update(schema=3), "ir.json: it has schema 3, this version of kan4ml reads 1 and 2"),
     ("bool as schema", lambda d: d.update(schema=True), "schema has the wrong type bool"),
     ("unknown key", lambda d: d.update(colour="red"), r"the document has the unknown keys \['colour'\]"),
     ("missing key", lambda d: d.pop("output"), r"the document lacks \['output'\]"),

@@ -49,7 +49,7 @@ def test_bspline_rom_and_spline_mac(window: int) -> None:
     for base in range(n_codes):  # every input meets every code
         code = (np.arange(n_in) * 5 + base) % n_codes
         value, start, acc = empty(n_in, window), empty(n_in), empty(n_out)
-        bspline_rom(code, rom, starts, value, start)
+        bspline_rom(code, rom, starts, 0, value, start)
         assert (value == rom[code]).all()
         assert (start == starts[code]).all()
         spline_mac(value, start, inputs, weights, acc)
