@@ -139,6 +139,20 @@ def verify(
 
 
 @app.command()
+def prove(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `kan4ml build` or `kan4ml tables` wrote.")],
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the result as JSON here.")] = None,
+    quiet: _Quiet = False,
+) -> None:
+    """Prove, for every input and without simulation, that the table RTL of DIR computes its integer program."""
+    from hwgen._output import recover
+    from hwgen.prove_command import run_prove
+
+    recover(folder)
+    run_prove(folder, json_file, _console(quiet))
+
+
+@app.command()
 def predict(
     folder: _Build,
     rows: Annotated[Path, typer.Argument(metavar="ROWS.csv", help="A CSV with the feature columns, in any order.")],
