@@ -2,9 +2,9 @@
 
 #include "types.h"
 
-/// \brief Keeps a loop a loop in clang, which unrolls what it can: `LABEL: KAN4ML_ROLLED for (…)`. Vitis HLS (which is
-/// told by `#pragma HLS PIPELINE`) and g++ see nothing.
-#if defined(__clang__) && !defined(__SYNTHESIS__)
+/// \brief Keeps a loop a loop in clang, which unrolls what it can: `LABEL: KAN4ML_ROLLED for (…)`. Vitis HLS, which is
+/// told by `#pragma HLS PIPELINE`, and g++ see nothing.
+#if defined(__clang__) && !defined(__VITIS_HLS__)
 #define KAN4ML_ROLLED _Pragma("clang loop unroll(disable)")
 #else
 #define KAN4ML_ROLLED
