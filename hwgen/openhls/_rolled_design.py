@@ -1,0 +1,205 @@
+"""From an hls4ml project with rolled layers to Verilog with stream ports: C++ -> LLVM -> flat program -> XLS -> wrapper."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hwgen.openhls._access import GlobalBytes
+from hwgen.openhls._clang import compile_source
+from hwgen.openhls._errors import Refused
+from hwgen.openhls._interface import Direction, Interface
+from hwgen.openhls._job import elaborate
+from hwgen.openhls._llvm import parse_function
+from hwgen.openhls._rolled import Rolled, roll
+from hwgen.openhls._rolled_codegen import generate_verilog
+from hwgen.openhls._rolled_project import LayerCall, layer_calls, layer_unit, project_source
+from hwgen.openhls._rolled_verilog import (
+    Layer,
+    axis_verilog,
+    chain_verilog,
+    layer_verilog,
+    levels_of,
+    memory_hex,
+    primitives,
+    stored_bits,
+)
+from hwgen.openhls._rolled_xls import address_package, proc_package
+from pymodel._version import __version__
+from pymodel.ir import EdgeTable, KanIR, KanLinear
+from sim.signals import SIGNALS_FILE
+
+__all__ = ["MemoryUse", "RolledDesign", "generate_rolled", "kernel_of"]
+
+_TOP = "kan_rolled"
+_PREFIX = "kan_rolled"
+
+
+@dataclass(frozen=True)
+class MemoryUse:
+    """One memory of a design.
+
+    Attributes:
+        layer: name in the IR.
+        array: the C++ array, as LLVM calls it.
+        words: words allocated.
+        used: words that some iteration with some input reads.
+        bits: width of a word.
+    """
+
+    layer: str
+    array: str
+    words: int
+    used: int
+    bits: int
+
+
+@dataclass(frozen=True)
+class RolledDesign:
+    """What was written.
+
+    Attributes:
+        top: name of the top module.
+        beats: input beats of a sample.
+        layers: the rolled kernels, by name in the IR.
+        memories: every memory.
+        seconds: by step.
+    """
+
+    top: str
+    beats: int
+    layers: Mapping[str, Rolled]
+    memories: tuple[MemoryUse, ...]
+    seconds: Mapping[str, float]
+
+
+def kernel_of(project: Path, call: LayerCall, node: KanLinear | EdgeTable, clock: dict[str, float]) -> Rolled:
+    """Compile one layer of a project and roll it.
+
+    Args:
+        project: the hls4ml project.
+        call: the layer's kernel call.
+        node: the layer in the IR, for the lengths of the ports.
+        clock: seconds are added here, by step.
+
+    Raises:
+        Refused: if the C++ is outside the subset.
+        ToolError: if clang rejects it.
+    """
+    with tempfile.TemporaryDirectory(prefix="kan4ml-rolled-") as name:
+        folder = Path(name)
+        unit = folder / f"{call.layer}.cpp"
+        unit.write_text(layer_unit(call, node.n_in, node.n_out), encoding="utf-8")
+        start = time.monotonic()
+        compiled = compile_source(project_source(project, unit), call.top)
+        clock["clang"] = clock.get("clang", 0.0) + time.monotonic() - start
+        start = time.monotonic()
+        text, found = elaborate(folder, compiled.text, compiled.symbol, call.top)
+        clock["llvm"] = clock.get("llvm", 0.0) + time.monotonic() - start
+    start = time.monotonic()
+    x, y = compiled.interface.ports
+    interface = Interface(
+        call.top,
+        (
+            replace(x, name="x", count=node.n_in, direction=Direction.IN),
+            replace(y, name="y", count=node.n_out, direction=Direction.OUT),
+        ),
+    )
+    contents = {
+        key: GlobalBytes(None if entry["content"] is None else bytes.fromhex(entry["content"]), bool(entry["constant"]))
+        for key, entry in found.items()
+    }
+    rolled = roll(parse_function(text, compiled.symbol, call.top), interface, contents)
+    clock["translate"] = clock.get("translate", 0.0) + time.monotonic() - start
+    return rolled
+
+
+def generate_rolled(project: Path, ir: KanIR, out: Path, *, stages: int = 4) -> RolledDesign:
+    """Write the Verilog of a project whose KAN layers are all rolled, with memories and `signals.json`.
+
+    Ports of the top module: `clk`, `rst`, `in_valid`, `in_ready`, `in_data` (one beat: the P elements of an iteration
+    of the first layer, the first in the least significant bits), `out_valid`, `out_ready`, `out_data` (a sample). Its
+    AXI4-Stream wrapper is `kan_rolled_axis`.
+
+    Args:
+        project: folder of the hls4ml project; its files are used as they are now.
+        ir: the program it was converted from.
+        out: folder for the files; it is made if it does not exist.
+        stages: pipeline stages of every layer's arithmetic.
+
+    Raises:
+        Refused: if the C++ is outside the subset, or the model is not one chain of rolled layers.
+        ToolError: if a tool is missing or fails.
+    """
+    clock: dict[str, float] = {}
+    nodes = {node.name: node for node in ir.layers if isinstance(node, KanLinear | EdgeTable)}
+    calls = layer_calls(project)
+    if [call.layer for call in calls] != [node.name for node in ir.layers]:
+        raise Refused("layers that the model's IR does not have", calls[0].top, "convert the model again")
+    rolled = {call.layer: kernel_of(project, call, nodes[call.layer], clock) for call in calls}
+    start = time.monotonic()
+    layers, texts, jobs = [], {}, []
+    for at, (name, kernel) in enumerate(rolled.items()):
+        module = f"{_PREFIX}_{name}"
+        package, packed, _ = proc_package(kernel, f"{module}_proc")
+        layer = Layer(module, kernel, packed, levels_of(kernel))
+        jobs.append(("proc", f"{module}_proc", package, stages))
+        for number, level in enumerate(layer.levels):
+            address = f"{module}_address_{number}"
+            indices = [kernel.tables[k].index for k in level.numbers]
+            text = address_package(kernel.builder, indices, level.widths, level.inputs, address)
+            jobs.append(("function", address, text, 0))
+            for k in level.numbers:
+                texts[f"{module}_rom{k}.hex"] = memory_hex(kernel.tables[k])
+        if at and kernel.beat * kernel.trip != layers[-1].result.count:
+            raise Refused("layers whose sizes differ", module, "convert the model again")
+        layers.append(layer)
+    with ThreadPoolExecutor(2) as pool:
+        verilog = list(pool.map(lambda job: generate_verilog(*job), jobs))
+    clock["xls"] = time.monotonic() - start
+    head = f"// Generated by kan4ml {__version__} (open HLS, rolled loops).\n`default_nettype none\n"
+    tail = "`default_nettype wire\n"
+    body = "\n".join([primitives(_PREFIX), *(layer_verilog(layer, _PREFIX) for layer in layers)])
+    chain = chain_verilog(_TOP, layers, _PREFIX) + "\n" + axis_verilog(_TOP, layers[0].source, layers[-1].result)
+    texts[f"{_TOP}.v"] = f"{head}{body}\n{chain}{tail}"
+    texts[f"{_TOP}_xls.v"] = "\n".join(verilog)
+    texts[SIGNALS_FILE] = _signals(ir, layers, sorted(texts))
+    out.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        (out / name).write_text(text, encoding="utf-8")
+    memories = tuple(
+        MemoryUse(layer, table.name, table.words, 0, stored_bits(table))
+        for layer, kernel in rolled.items()
+        for table in kernel.tables
+        if stored_bits(table)
+    )
+    return RolledDesign(_TOP, layers[0].rolled.trip, rolled, memories, clock)
+
+
+def _signals(ir: KanIR, layers: list[Layer], files: list[str]) -> str:
+    source, result = layers[0].source, layers[-1].result
+    latency = sum(layer.rolled.trip + 2 * len(layer.levels) + 16 for layer in layers)
+    document = {
+        "schema": 1,
+        "engine": "openhls",
+        "top": _TOP,
+        "axis_top": f"{_TOP}_axis",
+        "latency": latency,
+        "beats": layers[0].rolled.trip,
+        "input": {"count": source.count * layers[0].rolled.trip, "width": source.width, "signed": source.signed},
+        "output": {
+            "count": result.count,
+            "width": result.width,
+            "signed": result.signed,
+            "node": ir.output,
+        },
+        "nodes": {node.name: {"collapsed": True} for node in ir.nodes if node.name != ir.output},
+        "files": files,
+    }
+    document["nodes"][ir.output] = {"collapsed": True}  # type: ignore[index]
+    return json.dumps(document, indent=1) + "\n"
