@@ -16,22 +16,26 @@ import numpy as np
 from pymodel.ir import (
     AffineCoder,
     BaseBranch,
+    Basis,
     BasisKind,
     BasisRom,
+    BSplineArith,
     EdgeTable,
     FixedPoint,
+    GramArith,
     HostSpec,
     IntArray,
     KanIR,
     KanLinear,
     Node,
     Quantize,
+    RbfArith,
     Rescale,
     SplineBranch,
     Task,
 )
 
-__all__ = ["corner_inputs", "kan_irs", "random_inputs", "random_ir"]
+__all__ = ["BASES", "corner_inputs", "kan_irs", "random_basis", "random_inputs", "random_ir"]
 
 Rng = np.random.Generator
 
@@ -63,6 +67,96 @@ def _coder(rng: Rng, in_type: FixedPoint, n_in: int, n_codes: int, *, per_input:
     return AffineCoder(mult, offset, shift, n_codes, -1.0, 2.0 / n_codes)
 
 
+#: Basis units that `random_basis` makes: kind, implementation, and whether each input has a table of its own.
+BASES = (
+    "bspline_rom",
+    "bspline_rom_per_input",
+    "bspline_arith",
+    "bspline_arith_per_input",
+    "rbf_rom",
+    "rbf_rom_per_input",
+    "rbf_arith",
+    "rbf_arith_per_input",
+    "gram_rom",
+    "gram_rom_per_input",
+    "gram_arith",
+)
+
+
+def random_basis(rng: Rng, name: str, n_codes: int, n_in: int) -> Basis:
+    """Return a basis unit with random constants (no splines, no Gaussians): stations must agree on any.
+
+    Args:
+        rng: the generator.
+        name: one of :data:`BASES`.
+        n_codes: C.
+        n_in: number of inputs, for tables per input.
+    """
+    n_tables = n_in if name.endswith("per_input") else 1
+    kind = BasisKind[name.split("_")[0].upper()]
+    if "_rom" in name:
+        window = int(rng.integers(1, 7))
+        n_basis = window if kind is BasisKind.GRAM else window + int(rng.integers(0, 6))
+        top = (1 << int(rng.integers(1, 9))) - 1
+        bottom = 0 if _chance(rng, 0.7) and kind is not BasisKind.GRAM else -top - 1
+        rows = n_tables * n_codes
+        values = _integers(rng, bottom, top, (rows, window))
+        start = rng.integers(0, n_basis - window + 1, size=rows)
+        return BasisRom(kind, values, start, n_basis, 1.0 / (top + 1), window - 1, np.arange(3.0), n_tables)
+    if kind is BasisKind.GRAM:
+        degree, fraction = int(rng.integers(1, 6)), int(rng.integers(1, 10))
+        unit = 1 << fraction
+        return GramArith(
+            n_codes=n_codes,
+            lsb=0.125,
+            knots=np.zeros(degree + 1),
+            tanh=_integers(rng, -unit, unit, (n_codes,)),
+            fraction=fraction,
+            factors=_integers(rng, -40, 40, (degree + 1,)),
+            factor_shift=int(rng.integers(0, 7)),
+            silu=_integers(rng, -30, 60, (int(rng.integers(1, 40)),)),
+            silu_offset=int(rng.integers(0, 2 * unit)),
+            silu_shift=int(rng.integers(0, fraction + 1)),
+        )
+    fraction = int(rng.integers(1, 11))
+    cells = int(rng.integers(1, 9))
+    slope = max(1, (cells + 2) * (16 << fraction) // n_codes)
+    mult = rng.integers(-slope, slope + 1, size=n_tables)
+    # Position 0 of the grid at the first or the last code, more or less.
+    offset = np.where(mult < 0, -mult * n_codes, 0) + rng.integers(-(32 << fraction), (16 << fraction), size=n_tables)
+    position = np.column_stack((mult, offset))
+    if kind is BasisKind.BSPLINE:
+        order = int(rng.integers(1, 6))
+        return BSplineArith(
+            n_codes=n_codes,
+            n_basis=cells + order,
+            lsb=0.125,
+            order=order,
+            knots=np.zeros(1),
+            position=position,
+            position_shift=4,
+            fraction=fraction,
+            coefficients=_integers(rng, -200, 200, (order + 1, order + 1)),
+            guard=int(rng.integers(0, 4)),
+        )
+    width = int(rng.integers(1, cells + 1))
+    return RbfArith(
+        n_codes=n_codes,
+        n_basis=cells,
+        lsb=0.125,
+        knots=np.zeros(cells),
+        scale=1.0,
+        width=width,
+        reach=int(rng.integers(0, width + 1)),
+        position=position,
+        position_shift=4,
+        fraction=fraction,
+        remainder=int(rng.integers(0, fraction + 1)),
+        samples=_integers(rng, 0, 200, (int(rng.integers(2, 20)),)),
+        guard=int(rng.integers(0, 3)),
+    )
+
+
 def _bias_and_shift(rng: Rng, sums: IntArray, out_type: FixedPoint, absolute: int) -> tuple[IntArray, int]:
     """Return a bias (N,) and a shift that spread the sums (samples, N) over the output type and somewhat beyond it.
 
@@ -80,7 +174,15 @@ def _bias_and_shift(rng: Rng, sums: IntArray, out_type: FixedPoint, absolute: in
 
 
 def _kan_linear(
-    rng: Rng, name: str, source: str, in_type: FixedPoint, X: IntArray, out_type: FixedPoint, n_out: int, code_bits: int
+    rng: Rng,
+    name: str,
+    source: str,
+    in_type: FixedPoint,
+    X: IntArray,
+    out_type: FixedPoint,
+    n_out: int,
+    code_bits: int,
+    basis_name: str | None,
 ) -> KanLinear:
     n_in = X.shape[1]
 
@@ -90,12 +192,18 @@ def _kan_linear(
         return _coder(rng, in_type, n_in, n_codes, per_input=_chance(rng, 0.3), identity=identity)
 
     spline_coder = coder()
-    window = int(rng.integers(1, 5))
-    n_basis = window + int(rng.integers(0, 6))
-    top = (1 << int(rng.integers(1, 9))) - 1
-    bottom = 0 if _chance(rng, 0.7) else -top - 1
-    values = _integers(rng, bottom, top, (spline_coder.n_codes, window))
-    start = rng.integers(0, n_basis - window + 1, size=spline_coder.n_codes)
+    if basis_name is not None:
+        basis = random_basis(rng, basis_name, spline_coder.n_codes, n_in)
+        top, window, n_basis = int(np.abs(basis.values).max()), basis.window, basis.n_basis
+    else:
+        window = int(rng.integers(1, 5))
+        n_basis = window + int(rng.integers(0, 6))
+        top = (1 << int(rng.integers(1, 9))) - 1
+        bottom = 0 if _chance(rng, 0.7) else -top - 1
+        values = _integers(rng, bottom, top, (spline_coder.n_codes, window))
+        start = rng.integers(0, n_basis - window + 1, size=spline_coder.n_codes)
+        knots = np.linspace(-1.0, 1.0, n_basis + window)
+        basis = BasisRom(BasisKind.BSPLINE, values, start, n_basis, 1.0 / (top + 1), window - 1, knots)
     weight = 1 << int(rng.integers(0, 8))
     weights = _integers(rng, -weight, weight - 1, (n_out, n_in, n_basis))
     keep = rng.random((n_out, n_in)) < rng.choice([0.0, 0.3, 0.7, 1.0], p=[0.02, 0.28, 0.3, 0.4])
@@ -114,7 +222,10 @@ def _kan_linear(
     base_mult = _integers(rng, -mult, mult, (n_out,)) if base is not None else np.zeros(n_out, dtype=np.int64)
     weights *= keep[:, :, None]
     codes = spline_coder.codes(X)
-    windows = start[codes][:, :, None] + np.arange(window)
+    if basis.n_tables > 1:
+        codes = codes + np.arange(n_in) * basis.n_codes
+    values = basis.values
+    windows = basis.start[codes][:, :, None] + np.arange(window)
     picked = weights[:, np.arange(n_in)[:, None], windows]  # (N, samples, I, K)
     sums = (picked * values[codes]).sum(axis=(2, 3)).T * spline_mult
     if base is not None:
@@ -126,19 +237,7 @@ def _kan_linear(
         out_type=out_type,
         value_lsb=out_type.lsb,
         value_offset=0.0,
-        spline=SplineBranch(
-            spline_coder,
-            BasisRom(
-                kind=BasisKind.BSPLINE,
-                values=values,
-                start=start,
-                n_basis=n_basis,
-                lsb=1.0 / (top + 1),
-                order=window - 1,
-                knots=np.linspace(-1.0, 1.0, n_basis + window),
-            ),
-            weights,
-        ),
+        spline=SplineBranch(spline_coder, basis, weights),
         base=base,
         rescale=Rescale(spline_mult, base_mult, bias, shift),
     )
@@ -178,6 +277,7 @@ def random_ir(
     in_bits: int | None = None,
     code_bits: int = 6,
     out_bits: int | None = None,
+    bases: Sequence[str] | None = None,
 ) -> KanIR:
     """Return a random valid program; the same seed gives the same program.
 
@@ -188,6 +288,7 @@ def random_ir(
         in_bits: width of the input type; random 1 … 10 by default.
         code_bits: at most so many bits per code, and per hidden activation.
         out_bits: width of the output type; random 2 … 20 by default.
+        bases: names of :data:`BASES`, of which each KanLinear layer takes the next; B-spline ROMs by default.
     """
     rng = np.random.default_rng(seed_or_rng) if isinstance(seed_or_rng, int) else seed_or_rng
     width = in_bits if in_bits is not None else int(rng.integers(1, 11))
@@ -200,9 +301,11 @@ def random_ir(
         else:
             width = int(rng.integers(1, code_bits + 1))
             out_type = FixedPoint(width, width, signed=False)
-        make = _edge_table if _chance(rng, edge_tables) else _kan_linear
+        as_table = _chance(rng, edge_tables)
         X = rng.integers(in_type.min_int, in_type.max_int, size=(64, widths[index]), endpoint=True, dtype=np.int64)
-        nodes.append(make(rng, f"layers_{index}", nodes[-1].name, in_type, X, out_type, n_out, code_bits))
+        arguments = (rng, f"layers_{index}", nodes[-1].name, in_type, X, out_type, n_out, code_bits)
+        basis_name = bases[index % len(bases)] if bases else None
+        nodes.append(_edge_table(*arguments) if as_table else _kan_linear(*arguments, basis_name))
         in_type = out_type
     host = HostSpec(
         task=Task.CLASSIFICATION,

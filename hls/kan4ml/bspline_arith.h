@@ -20,7 +20,8 @@ namespace kan4ml {
 /// \tparam code_T         type of the codes (unsigned)
 /// \tparam CONFIG         n_codes = C; n_tables (1: one grid for all inputs, or N_IN); window = K; n_basis; n_rows =
 ///                        n_columns = K; n_index = 2 * n_tables; position_shift = s; fraction = F (1 … 30); guard = g;
-///                        inside (see basis_window); coefficient_t (signed; holds every A); position_t (signed; holds
+///                        inside (see basis_window); coefficient_t (signed; holds every A); constant_t (holds every m
+///                        and b); position_t (signed; holds
 ///                        c * m, c * m + b); product_t (signed; holds h * f + 2^(F-1)); sum_t (signed; holds every h,
 ///                        h + half); value_t (holds every local value); start_t
 /// \tparam N_IN           number of inputs
@@ -63,7 +64,9 @@ SPLINE_INPUTS:
     for (unsigned i = 0; i < N_IN; i++) {
 #pragma HLS UNROLL
         const unsigned t = CONFIG::n_tables == 1 ? 0 : i;
-        const position_t sum = (long long)position[2 * t] * (long long)code[i] + (long long)position[2 * t + 1];
+        const typename CONFIG::constant_t m = position[2 * t];
+        const typename CONFIG::constant_t b = position[2 * t + 1];
+        const position_t sum = m * code[i] + b;
         const position_t place = sum >> shift;
         const position_t cell = place >> cell_shift;
         const ap_uint<CONFIG::fraction> f = place;

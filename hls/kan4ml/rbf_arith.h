@@ -19,9 +19,9 @@ namespace kan4ml {
 /// \tparam CONFIG      n_codes = C; n_tables (1: one set of centres for all inputs, or N_IN); window = K; n_basis (>=
 /// K);
 ///                     n_rows = S + 1; n_columns (1); n_index = 2 * n_tables; position_shift = s; fraction = F (0 …
-///                     30); remainder = R (0 … F); guard = g; reach = L; sample_t (holds every G); position_t (signed;
-///                     holds c * m, c * m + b and T - (start + j) * 2^F); product_t (signed; holds the sum above);
-///                     value_t; start_t
+///                     30); remainder = R (0 … F); guard = g; reach = L; sample_t (holds every G); constant_t (holds
+///                     every m and b); position_t (signed; holds c * m, c * m + b and T - (start + j) * 2^F); product_t
+///                     (signed; holds the sum above); value_t; start_t
 /// \tparam N_IN        number of inputs
 /// \tparam sample_T    native integer type of the samples
 /// \tparam position_T  native integer type of m and b
@@ -67,7 +67,9 @@ RBF_ARITH_INPUTS:
     for (unsigned i = 0; i < N_IN; i++) {
 #pragma HLS UNROLL
         const unsigned t = CONFIG::n_tables == 1 ? 0 : i;
-        const position_t sum = (long long)position[2 * t] * (long long)code[i] + (long long)position[2 * t + 1];
+        const typename CONFIG::constant_t m = position[2 * t];
+        const typename CONFIG::constant_t b = position[2 * t + 1];
+        const position_t sum = m * code[i] + b;
         const position_t place = sum >> shift;
         const position_t cell = place >> cell_shift;
         int first = 0;
@@ -88,10 +90,12 @@ RBF_ARITH_INPUTS:
                 value[i][j] = 0;
             } else {
                 const int n = (int)segment;
-                const long long r = (long long)distance & ((1LL << remainder) - 1);
-                const typename CONFIG::sample_t here = samples[n][0];
-                const typename CONFIG::sample_t next = samples[n + 1][0];
-                const product_t whole = ((long long)here << remainder) + ((long long)next - (long long)here) * r + half;
+                const position_t r = distance & ((1LL << remainder) - 1);
+                const product_t here = (typename CONFIG::sample_t)samples[n][0];
+                const product_t next = (typename CONFIG::sample_t)samples[n + 1][0];
+                const product_t from = here << remainder;
+                const product_t slope = next - here;
+                const product_t whole = from + slope * r + half;
                 value[i][j] = whole >> down;
             }
         }

@@ -20,6 +20,7 @@ struct config {
     static const unsigned guard = GUARD;
     static const bool inside = false;
     typedef ap_int<12> coefficient_t;
+    typedef ap_int<21> constant_t;
     typedef ap_int<23> position_t;
     typedef ap_int<40> product_t;
     typedef ap_int<20> sum_t;

@@ -21,6 +21,7 @@ struct config {
     static const unsigned guard = GUARD;
     static const unsigned reach = REACH;
     typedef ap_uint<12> sample_t;
+    typedef ap_int<21> constant_t;
     typedef ap_int<23> position_t;
     typedef ap_int<32> product_t;
     typedef ap_uint<12> value_t;

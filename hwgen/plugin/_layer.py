@@ -108,6 +108,11 @@ class KanLayer(Layer):  # type: ignore[misc]  # hls4ml publishes no types
                 f"layer {self.name}: KAN layers have the strategies Latency, Resource and EdgeTable, not {strategy!r}; "
                 "choose one"
             )
+        if reuse > 1 and isinstance(node, KanLinear) and node.spline.basis.n_tables > 1:
+            raise ConfigError(
+                f"layer {self.name} has a basis table per input, which rolled kernels do not read; set its ReuseFactor to 1 "
+                "or its Strategy to EdgeTable"
+            )
         check_override(config, self.name, self.class_name, node.out_type, "output type")
         self.set_attr("strategy", strategy)
         self.set_attr("reuse_factor", reuse)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pymodel.ir import BasisRom, EdgeTable, IntArray, KanLinear
+from pymodel.ir import Basis, EdgeTable, IntArray, KanLinear
 
 __all__ = ["banked_basis", "banked_weights", "edge_rows", "rolled_tables"]
 
@@ -28,7 +28,7 @@ def edge_rows(tables: IntArray, reuse: int) -> IntArray:
     return np.ascontiguousarray(rows.reshape(n_in // reuse, reuse * n_codes, n_out))
 
 
-def banked_basis(basis: BasisRom) -> tuple[IntArray, IntArray]:
+def banked_basis(basis: Basis) -> tuple[IntArray, IntArray]:
     """Return the basis table rotated by its starts, and the group that each bank is read at.
 
     Basis function j lies in bank j mod K, group j // K.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from hwgen.plugin._basis import basis_unit
 from hwgen.plugin._cpp import ap_int, array, layer_identifier
 from hwgen.plugin._rolled import rolled_tables
 from pymodel._version import __version__
@@ -49,11 +50,12 @@ def _tables(node: KanLinear | EdgeTable, reuse: int) -> dict[str, IntArray]:
             "bias": node.bias,
         }
     spline, rescale = node.spline, node.rescale
+    unit = basis_unit(spline.basis)
     result = {
         "spline_mult": spline.coder.mult,
         "spline_offset": spline.coder.offset,
-        "basis_values": spline.basis.values,
-        "basis_start": spline.basis.start,
+        "basis_values": unit.table,
+        "basis_start": unit.index,
         "edge_input": i,
         "edge_output": o,
         "spline_weights": spline.weights[o, i] * int(alive),
@@ -136,11 +138,19 @@ def checks(node: KanLinear | EdgeTable, reuse: int) -> list[str]:
     """
     identifier = layer_identifier(node.name)
     config = f"{identifier}_config"
-    types = _EDGE_TABLE_TYPES if isinstance(node, EdgeTable) else _DENSE_TYPES
+    types = dict(_EDGE_TABLE_TYPES if isinstance(node, EdgeTable) else _DENSE_TYPES)
     limits = {"edge_input": f"{config}::n_in", "edge_output": f"{config}::n_out"}
-    if not isinstance(node, EdgeTable):
-        limits["basis_start"] = f"{config}::basis::n_basis - {config}::basis::window + 1"
+    if isinstance(node, KanLinear) and reuse > 1:
         limits["basis_groups"] = str(_n_groups(node))
+    elif isinstance(node, KanLinear):
+        unit = basis_unit(node.spline.basis)
+        types["basis_values"] = f"basis::{unit.table_type}"
+        if unit.index_type is None:
+            del types["basis_start"]
+        else:
+            types["basis_start"] = f"basis::{unit.index_type}"
+        if unit.starts:
+            limits["basis_start"] = f"{config}::basis::n_basis - {config}::basis::window + 1"
     lines = []
     for table, values in _tables(node, reuse).items():
         first = "[0]" * values.ndim
@@ -203,20 +213,7 @@ def _n_groups(node: KanLinear) -> int:
 
 
 def _basis(name: str, node: KanLinear) -> str:
-    rom = node.spline.basis
-    return _struct(
-        f"{name}_basis",
-        unit="kan4ml::bspline_rom_unit",
-        n_codes=node.spline.coder.n_codes,
-        n_tables=1,
-        n_rows=rom.values.shape[0],
-        n_columns=rom.window,
-        n_index=rom.values.shape[0],
-        window=rom.window,
-        n_basis=rom.n_basis,
-        value_t=ap_int(rom.values),
-        start_t=ap_int(rom.start),
-    )
+    return _struct(f"{name}_basis", **basis_unit(node.spline.basis).members)
 
 
 def _rotated_basis(name: str, node: KanLinear) -> str:

@@ -246,12 +246,12 @@ class RbfArith(Basis):
         near = np.minimum(n, n_segments - 1)
         down = self.remainder + self.guard
         _bound("a product", (int(self.samples.max()) << self.remainder) + (1 << down))
-        whole = (self.samples[near] << self.remainder) + (self.samples[near + 1] - self.samples[near]) * r
-        whole = np.where(n < n_segments, whole + _half(down), 0)
+        first, rest = self.samples[near] << self.remainder, (self.samples[near + 1] - self.samples[near]) * r
+        whole = np.where(n < n_segments, first + rest + _half(down), 0)
         values = whole >> down
         ranges = {
             "position": (min(position[0], int(offset.min())), max(position[1], int(distance.max()))),
-            "product": check_exact("a product", whole, np.array([_half(down)])),
+            "product": check_exact("a product", first, rest, first + rest, whole, np.array([_half(down)])),
             "value": check_exact("a value", values),
         }
         _put(self, values, start, ranges)

@@ -84,7 +84,7 @@ def _rbf(facts: _Facts, position: Tensor, samples: Tensor, n_basis: int) -> Tens
     inside = (centre >= first) & (centre < first + window) & (n < samples.numel() - 1)
     n = n.clamp_max(samples.numel() - 2)
     values: Tensor = ((samples[n] << remainder) + (samples[n + 1] - samples[n]) * r + _half(down)) >> down
-    return values * inside
+    return values.mul_(inside)
 
 
 def _gram(facts: _Facts, tanh: Tensor, factors: Tensor, silu: Tensor) -> Tensor:
@@ -94,4 +94,5 @@ def _gram(facts: _Facts, tanh: Tensor, factors: Tensor, silu: Tensor) -> Tensor:
         first = (tanh * polynomials[-1] + _half(fraction)) >> fraction
         polynomials.append(first - ((factor * polynomials[-2] + _half(factor_shift)) >> factor_shift))
     index = (torch.stack(polynomials, dim=1) + facts["silu_offset"]) >> facts["silu_shift"]
-    return silu[index.clamp(0, silu.numel() - 1)]
+    values: Tensor = silu[index.clamp(0, silu.numel() - 1)]
+    return values
