@@ -1,6 +1,6 @@
 #pragma once
 
-#include "types.h"
+#include "sums.h"
 
 namespace kan4ml {
 
@@ -26,9 +26,10 @@ inline typename CONFIG::code_t encode(const data_T &x, const mult_T &mult, const
     const int shift = (int)CONFIG::shift < raw_bits<sum_t>::width ? (int)CONFIG::shift : raw_bits<sum_t>::width - 1;
     const int last = (int)CONFIG::n_codes - 1;
 
-    const typename CONFIG::mult_t m = mult;
-    const typename CONFIG::offset_t b = offset;
-    const sum_t sum = to_raw(x) * m + b;
+    typedef sums<sum_t> in;
+    const sum_t sum = in::total(in::template term<typename raw_bits<data_T>::type>(to_raw(x)) *
+                                    in::template term<typename CONFIG::mult_t>(mult) +
+                                in::template term<typename CONFIG::offset_t>(offset));
     const sum_t floored = sum >> shift;
     if (floored < 0) {
         return 0;

@@ -2,6 +2,7 @@
 
 #include "coder.h"
 #include "rescale.h"
+#include "sums.h"
 
 namespace kan4ml {
 
@@ -52,7 +53,8 @@ void edge_table(const data_T x[CONFIG::n_in], res_T y[CONFIG::n_out], const mult
 
     typename coder_config::code_t code[CONFIG::n_in];
 #pragma HLS ARRAY_PARTITION variable = code complete
-    typename CONFIG::acc_t acc[CONFIG::n_out];
+    typedef sums<typename CONFIG::acc_t> in;
+    typename in::type acc[CONFIG::n_out];
 #pragma HLS ARRAY_PARTITION variable = acc complete
 
     coder<data_T, coder_config>(x, mult, offset, code);
@@ -64,14 +66,13 @@ TABLE_CLEAR:
 TABLE_EDGES:
     for (unsigned e = 0; e < CONFIG::n_edges; e++) {
 #pragma HLS UNROLL
-        const typename CONFIG::value_t entry = tables[e][(unsigned)code[edge_input[e]]];
-        acc[edge_output[e]] += entry;
+        acc[edge_output[e]] += in::template term<typename CONFIG::value_t>(tables[e][(unsigned)code[edge_input[e]]]);
     }
 TABLE_OUTPUTS:
     for (unsigned o = 0; o < CONFIG::n_out; o++) {
 #pragma HLS UNROLL
         const typename CONFIG::bias_t b = bias[o];
-        const typename CONFIG::sum_t sum = acc[o] + b;
+        const typename CONFIG::sum_t sum = in::total(acc[o]) + b;
         y[o] = round_saturate<res_T, CONFIG>(sum);
     }
 }

@@ -19,4 +19,5 @@
 #include "rbf_rom.h"
 #include "rescale.h"
 #include "rolled.h"
+#include "sums.h"
 #include "types.h"

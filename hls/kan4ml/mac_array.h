@@ -1,6 +1,6 @@
 #pragma once
 
-#include "types.h"
+#include "sums.h"
 
 namespace kan4ml {
 
@@ -33,25 +33,33 @@ inline void spline_mac(const typename BASIS::value_t value[CONFIG::n_in][BASIS::
 #pragma HLS ARRAY_PARTITION variable = weights complete dim = 0
     static_assert(CONFIG::n_edges >= 1, "a layer without alive edges is given one edge of weight 0");
     static_assert(raw_bits<typename CONFIG::acc_t>::is_signed, "an accumulator is signed");
+    typedef sums<typename CONFIG::acc_t> in;
+    typename in::type sum[CONFIG::n_out];
+#pragma HLS ARRAY_PARTITION variable = sum complete
 
 SPLINE_CLEAR:
     for (unsigned o = 0; o < CONFIG::n_out; o++) {
 #pragma HLS UNROLL
-        acc[o] = 0;
+        sum[o] = 0;
     }
 SPLINE_EDGES:
     for (unsigned e = 0; e < CONFIG::n_edges; e++) {
 #pragma HLS UNROLL
         const unsigned i = edge_input[e];
         const unsigned first = (unsigned)start[i];
-        typename CONFIG::acc_t edge = 0;
+        typename in::type edge = 0;
     SPLINE_WINDOW:
         for (unsigned j = 0; j < BASIS::window; j++) {
 #pragma HLS UNROLL
-            const typename CONFIG::weight_t w = weights[e][first + j];
-            edge += value[i][j] * w;
+            edge += in::template term<typename BASIS::value_t>(value[i][j]) *
+                    in::template term<typename CONFIG::weight_t>(weights[e][first + j]);
         }
-        acc[edge_output[e]] += edge;
+        sum[edge_output[e]] += edge;
+    }
+SPLINE_TOTALS:
+    for (unsigned o = 0; o < CONFIG::n_out; o++) {
+#pragma HLS UNROLL
+        acc[o] = in::total(sum[o]);
     }
 }
 
@@ -78,17 +86,25 @@ inline void base_mac(const value_T value[CONFIG::n_in], const input_T edge_input
 #pragma HLS ARRAY_PARTITION variable = weights complete
     static_assert(CONFIG::n_edges >= 1, "a layer without alive edges is given one edge of weight 0");
     static_assert(raw_bits<typename CONFIG::acc_t>::is_signed, "an accumulator is signed");
+    typedef sums<typename CONFIG::acc_t> in;
+    typename in::type sum[CONFIG::n_out];
+#pragma HLS ARRAY_PARTITION variable = sum complete
 
 BASE_CLEAR:
     for (unsigned o = 0; o < CONFIG::n_out; o++) {
 #pragma HLS UNROLL
-        acc[o] = 0;
+        sum[o] = 0;
     }
 BASE_EDGES:
     for (unsigned e = 0; e < CONFIG::n_edges; e++) {
 #pragma HLS UNROLL
-        const typename CONFIG::weight_t w = weights[e];
-        acc[edge_output[e]] += value[edge_input[e]] * w;
+        sum[edge_output[e]] +=
+            in::template term<value_T>(value[edge_input[e]]) * in::template term<typename CONFIG::weight_t>(weights[e]);
+    }
+BASE_TOTALS:
+    for (unsigned o = 0; o < CONFIG::n_out; o++) {
+#pragma HLS UNROLL
+        acc[o] = in::total(sum[o]);
     }
 }
 

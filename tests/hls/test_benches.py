@@ -75,10 +75,11 @@ SABOTAGE = [
     {
         "coder": ("(floored < 0)", "(floored < -1)"),
         "rescale": ("(floored > highest)", "(floored > highest + 1)"),
+        "sums": ("width > 32", "width > 33"),
     },
     {
         "edge_rows": ("if (k == 0) {", "if (k <= 1) {"),
-        "edge_table": ("acc[o] + b;", "acc[o] + 0 * b;"),
+        "edge_table": ("in::total(acc[o]) + b;", "in::total(acc[o]) + 0 * b;"),
         "kan_dense": ("code[i] = spline_code[i];", "code[i] = spline_code[0];"),
         "kan_dense_rolled": ("base_weights[i][o]", "base_weights[r][o]"),
     },
