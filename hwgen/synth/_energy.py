@@ -27,11 +27,13 @@ class Activity:
 
     A net that toggles charges its driver and every pin that it feeds: weight 1 + fan-out. The clock toggles twice a
     cycle at every flip-flop and shift register. A LUT takes one unit of time, carry cells and MUXF none, registers and
-    inputs change together; wires are alike, whatever their length. Inputs of the netlist are somebody else's energy.
+    inputs change together; wires are alike, whatever their length. What lies behind the output ports is not counted.
 
     Attributes:
         logic: toggles of all driven nets, weighted.
         clock: the clock's share.
+        inputs: toggles of the input ports times the pins that they feed: part of the energy of a unit inside a design,
+            not of a whole one, whose inputs are driven by somebody else.
         toggles: the same toggles, each counting 1.
         glitch_fraction: share of `logic` beyond one toggle per net whose settled value changed.
         inferences: vectors that were counted.
@@ -41,6 +43,7 @@ class Activity:
 
     logic: float
     clock: float
+    inputs: float
     toggles: float
     glitch_fraction: float
     inferences: int
@@ -52,7 +55,7 @@ class Activity:
 
 
 def _pins(circuit: Circuit) -> Iterator[int]:
-    """Yield the net on every input pin of a cell, and on every output port."""
+    """Yield the net on every input pin of a cell."""
     for function in circuit.functions:
         yield from function.inputs
     for carry in circuit.carries:
@@ -61,8 +64,6 @@ def _pins(circuit: Circuit) -> Iterator[int]:
         yield from (register.data, register.enable, register.control)
     for delay in circuit.delays:
         yield from (delay.data, delay.enable)
-    for nets in circuit.outputs.values():
-        yield from nets
 
 
 def _weights(circuit: Circuit) -> _Counts:
@@ -81,7 +82,7 @@ def _cycle(netlist: MappedNetlist, simulator: Simulator, data: npt.NDArray[np.ui
     """Clock the registers, apply the next inputs, and count every change until all is quiet."""
     nets, words = simulator.edge()
     _count(toggles, simulator, nets, words)
-    simulator.drive("in_data", data)
+    _count(toggles, simulator, np.array(netlist.circuit.inputs["in_data"], dtype=np.intp), data)
     for step in netlist.order.steps:
         changes = [(group.outputs, group.values(simulator.state)) for group in step.luts]
         for outputs, values in changes:
@@ -131,12 +132,14 @@ def measure_activity(netlist: MappedNetlist, signals: SignalMap, X: IntArray) ->
         _cycle(netlist, simulator, data, toggles)
         quiet += np.bitwise_count(before ^ simulator.state).sum(axis=1, dtype=np.int64)
     weights = _weights(netlist.circuit)
+    ports = list(netlist.circuit.inputs["in_data"])
     driven = _driven(netlist.circuit)
     count = lanes * length
     logic, settled = int((toggles * weights)[driven].sum()), int((quiet * weights)[driven].sum())
     return Activity(
         logic=logic / count,
         clock=2.0 * (len(netlist.circuit.registers) + len(netlist.circuit.delays)),
+        inputs=int((toggles * (weights - 1))[ports].sum()) / count,
         toggles=int(toggles[driven].sum()) / count,
         glitch_fraction=1 - settled / logic if logic else 0.0,
         inferences=count,
