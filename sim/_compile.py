@@ -23,6 +23,8 @@ __all__ = ["compile_project", "default_threads", "find_compiler"]
 
 #: The C++ that is simulated is the C++ that Vitis is given, in the standard that hls4ml's Tcl asks for.
 FLAGS = ("-std=c++11", "-O2", "-fPIC", "-fno-gnu-unique", "-pthread", "-w")
+#: What a library for speed adds: the same bits from native sums, see `hls/kan4ml/sums.h`.
+NATIVE_FLAGS = ("-O3", "-DKAN4ML_NATIVE_SUMS")
 #: Below the project folder; hls4ml's own `build_lib.sh` uses `firmware/`, which holds sources only here.
 LIBRARY_DIR = "csim"
 
@@ -64,8 +66,8 @@ def _sources(project: Path, name: str) -> list[Path]:
     return sorted([*inner, project / f"{name}_bridge.cpp"])
 
 
-def _flags(project: Path) -> list[str]:
-    flags = [*FLAGS, "-Ifirmware/ap_types"]
+def _flags(project: Path, *, native_sums: bool) -> list[str]:
+    flags = [*FLAGS, *(NATIVE_FLAGS if native_sums else ()), "-Ifirmware/ap_types"]
     if any((project / "firmware" / "weights").glob("*.txt")):
         # hls4ml's own layers read their weights at run time, from an absolute path.
         flags.append(f'-DWEIGHTS_DIR="{project.resolve() / "firmware" / "weights"}"')
@@ -114,26 +116,28 @@ def _temporary() -> Path:
     return folder
 
 
-def compile_project(project: Path, cache_dir: Path | None = None) -> Path:
+def compile_project(project: Path, cache_dir: Path | None = None, *, native_sums: bool = False) -> Path:
     """Return the shared library of the hls4ml project in `project`, compiled from its files as they are now.
 
     Args:
         project: the project folder.
         cache_dir: where the library goes; by default `csim/` in the project, or a temporary folder if that cannot be
             written. Older libraries of the project in that folder are removed.
+        native_sums: see :func:`sim.csim.build_csim`; both libraries of a project may lie side by side.
 
     Raises:
         ToolError: if the folder holds no project, or the compiler is missing or fails.
     """
     project = Path(project)
     name = _project_name(project)
-    sources, flags = _sources(project, name), _flags(project)
+    sources, flags = _sources(project, name), _flags(project, native_sums=native_sums)
+    stem = f"native-{name}" if native_sums else name
     folder = cache_dir or project / LIBRARY_DIR
     if not _writable(folder):
         if cache_dir is not None:
             raise ToolError(f"the folder {cache_dir} cannot be written; give another one for compiled simulations")
         folder = _temporary()
-    library = folder.resolve() / f"{name}-{_digest(project, sources, flags)}.so"
+    library = folder.resolve() / f"{stem}-{_digest(project, sources, flags)}.so"
     if library.is_file():
         return library
     units = [f"firmware/{path.name}" for path in sorted((project / "firmware").glob("*.cpp"))] + [f"{name}_bridge.cpp"]
@@ -149,7 +153,7 @@ def compile_project(project: Path, cache_dir: Path | None = None) -> Path:
         linked = Path(scratch).resolve() / "library.so"
         _run(project, ["-shared", "-pthread", *objects, "-o", str(linked)], "the shared library")
         linked.replace(library)
-    for old in folder.resolve().glob(f"{name}-*.so"):
+    for old in folder.resolve().glob(f"{stem}-*.so"):
         if old != library:
             old.unlink(missing_ok=True)
     return library

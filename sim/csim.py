@@ -23,17 +23,19 @@ __all__ = ["Csim", "build_csim", "default_threads", "find_compiler"]
 _BLOCK_BYTES = 1 << 28
 
 
-def build_csim(project_dir: Path, *, cache_dir: Path | None = None) -> Path:
+def build_csim(project_dir: Path, *, cache_dir: Path | None = None, native_sums: bool = False) -> Path:
     """Return the shared library of an hls4ml project, compiled from its files as they are now unless that was done.
 
     Args:
         project_dir: the project folder, as :func:`hwgen.plugin.convert` or hls4ml's `write()` leaves it.
         cache_dir: where the library goes; by default into the project, or a temporary folder where that is read-only.
+        native_sums: add up in native integers instead of ap_types: the same bits, several times as fast
+            (`hls/kan4ml/sums.h`). What is verified is compiled without.
 
     Raises:
         ToolError: if the folder holds no project, or the compiler is missing or fails.
     """
-    return compile_project(Path(project_dir), cache_dir)
+    return compile_project(Path(project_dir), cache_dir, native_sums=native_sums)
 
 
 @dataclass(frozen=True)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import ctypes
 import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from hls4ml.backends.fpga.fpga_backend import FPGABackend
 from hls4ml.backends.vitis.vitis_backend import VitisBackend
 from hls4ml.model.flow import get_flow, register_flow
 
 from hwgen.plugin._layer import BACKEND_NAME, INPUT_SHAPE, PORTABLE
 from hwgen.plugin._passes import ConnectKanLayers, SetStamp
+from hwgen.plugin._predict import predict
 from hwgen.plugin._templates import KanConfigTemplate, KanFunctionTemplate
-from pymodel.errors import DataError, ToolError
+from pymodel.errors import ToolError
 
 __all__ = ["VitisKANBackend"]
 
@@ -73,45 +72,32 @@ class VitisKANBackend(VitisBackend):  # type: ignore[misc]  # hls4ml publishes n
     def compile(self, model: Any) -> str:
         """Compile the project as it lies in its folder and return the path of the library.
 
+        It adds up in native integers (`hls/kan4ml/sums.h`); :class:`sim.csim.Csim` compiles the same files with the types
+        that are synthesized.
+
         Raises:
             ToolError: if there is no compiler or it fails.
         """
         from sim.csim import build_csim
 
-        return str(build_csim(Path(model.config.get_output_dir())))
+        return str(build_csim(Path(model.config.get_output_dir()), native_sums=True))
 
     def predict(self, model: Any, x: Any, n_threads: int | None = None) -> Any:
         """Predict like hls4ml: floats in, floats out, one row per sample; in threads where the model allows it.
 
         Args:
             model: a compiled `ModelGraph`.
-            x: float32 or float64 array (rows, …), or a list of them for several inputs.
+            x: array (rows, …) of any strides, or one per input; float32 and float64 are used as they are, booleans,
+                integers and float16 as float64.
             n_threads: threads to use; by default one per core.
 
-        Raises:
-            DataError: if a value is NaN or infinite (ap_types would turn NaN into the maximum).
-        """
-        from sim.csim import default_threads
+        Returns:
+            As hls4ml's: (rows, size) in the type of `x`, (size,) for a single row; a list of them for several outputs.
 
-        if not all(np.isfinite(part).all() for part in (x if isinstance(x, list | tuple) else [x])):
-            raise DataError("expected finite inputs, found NaN or infinity; clean the data before predicting")
-        # The steps of hls4ml's own prediction have no public names.
-        _, ctype = model._get_top_function(x)  # noqa: SLF001 - checks that x is a contiguous float array
-        library = model._top_function_lib  # noqa: SLF001
-        if not hasattr(library, "kan_csim_predict_float"):
-            return model._predict(x)  # noqa: SLF001 - several inputs or outputs: row by row
-        n_rows = model._compute_n_samples(x)  # noqa: SLF001 - checks the size
-        y = np.empty((n_rows, int(model.get_output_variables()[0].size())), dtype=ctype)
-        real = "float" if ctype is ctypes.c_float else "double"
-        function = getattr(library, f"kan_csim_predict_{real}")
-        function.restype = None
-        function(
-            ctypes.c_longlong(n_rows),
-            x.ctypes.data_as(ctypes.c_void_p),
-            y.ctypes.data_as(ctypes.c_void_p),
-            ctypes.c_int(n_threads or default_threads()),
-        )
-        return y[0] if n_rows == 1 else y
+        Raises:
+            DataError: if a value is NaN or infinite (ap_types would turn NaN into the maximum), or shape or type are wrong.
+        """
+        return predict(model, x, n_threads)
 
     def build(self, model: Any, **kwargs: Any) -> Any:
         """Run Vitis HLS; the options are those of hls4ml's Vitis backend.

@@ -12,7 +12,7 @@ from hls4ml.model.types import FixedPrecisionType, IntegerPrecisionType
 
 from hwgen.plugin._passes import kan_layers
 from hwgen.plugin._tables import checks
-from hwgen.plugin._taps import description, row_size
+from hwgen.plugin._taps import TAPS_HEADER, description, row_size
 
 __all__ = ["BATCH_HEADER", "CHECKS_HEADER", "batch_entry_points", "has_batch_entry_points", "table_checks"]
 
@@ -29,29 +29,55 @@ def _using(model: Any) -> str:
 
 
 def has_batch_entry_points(model: Any) -> bool:
-    """Return whether the model has one input and one output, both arrays of fixed-point numbers of at most 62 bits."""
-    variables = [*model.get_input_variables(), *model.get_output_variables()]
-    if len(variables) != 2 or model.config.get_config_value("IOType") != "io_parallel":
+    """Return whether inputs and outputs are arrays of fixed-point numbers of at most 62 bits, the inputs all of one type."""
+    if model.config.get_config_value("IOType") != "io_parallel":
         return False
     if any(w.storage.lower() == "bram" for w in model.get_weight_variables()):
         return False
-    kinds = [variable.type.precision for variable in variables]
+    inputs = [variable.type.precision for variable in model.get_input_variables()]
+    kinds = [*inputs, *(variable.type.precision for variable in model.get_output_variables())]
+    if any(kind != inputs[0] for kind in inputs):
+        return False
     return all(isinstance(kind, FixedPrecisionType | IntegerPrecisionType) and kind.width <= 62 for kind in kinds)
 
 
+def _ports(model: Any) -> tuple[list[tuple[str, str, int, int]], list[tuple[str, str, int, int]]]:
+    """Return C++ name, type, size and offset in a row of every input and of every output."""
+
+    def ports(variables: list[Any], prefix: str) -> list[tuple[str, str, int, int]]:
+        result, offset = [], 0
+        for index, variable in enumerate(variables):
+            size = int(variable.size())
+            result.append((f"{prefix}{index}_ap", str(variable.type.name), size, offset))
+            offset += size
+        return result
+
+    return ports(model.get_input_variables(), "x"), ports(model.get_output_variables(), "y")
+
+
 def batch_entry_points(model: Any) -> str:
-    """Return the C++ text of the entry points; see :mod:`sim.csim` for the other side.
+    """Return the C++ text of the entry points; see :mod:`sim.csim` and :mod:`hwgen.plugin._predict` for the other side.
+
+    Several inputs, or several outputs, lie one after the other in a row.
 
     Args:
         model: a model for which :func:`has_batch_entry_points` holds.
     """
-    (x,), (y,) = model.get_input_variables(), model.get_output_variables()
-    top, n_in, n_out = model.config.get_project_name(), int(x.size()), int(y.size())
+    inputs, outputs = _ports(model)
+    n_in, n_out = sum(size for _, _, size, _ in inputs), sum(size for _, _, size, _ in outputs)
+    declare = "".join(f"        {kind} {name}[{size}];\n" for name, kind, size, _ in [*inputs, *outputs])
+    call = f"{model.config.get_project_name()}({', '.join(name for name, *_ in [*inputs, *outputs])});"
+    read = "".join(
+        f"        for (unsigned i = 0; i < {size}; i++) {{\n"
+        f"            {name}[i] = kan4ml::from_raw<{kind}>(x[row * {n_in} + {offset} + i]);\n"
+        f"        }}\n"
+        for name, kind, size, offset in inputs
+    )
     using = _using(model)
     text = f"""
 // Batched entry points of the simulation. Threads share nothing but the constant tables.
 #include "firmware/{BATCH_HEADER}"
-#include "firmware/kan_csim/taps.h"
+#include "firmware/{TAPS_HEADER}"
 
 extern "C" {{
 
@@ -62,27 +88,26 @@ const char *kan_csim_describe() {{
 // x: n_rows rows of {n_in} raw input integers; taps: n_rows rows of {row_size(model)} integers, see kan_csim_describe.
 void kan_csim_run(long long n_rows, const long long *x, long long *taps, int n_threads) {{
 {using}    kan_csim::for_each_row(n_rows, n_threads, [=](long long row) {{
-        {x.type.name} x_ap[{n_in}];
-        {y.type.name} y_ap[{n_out}];
-        for (unsigned i = 0; i < {n_in}; i++) {{
-            x_ap[i] = kan4ml::from_raw<{x.type.name}>(x[row * {n_in} + i]);
-        }}
-        kan_csim::tap_row() = taps + row * {row_size(model)};
-        {top}(x_ap, y_ap);
+{declare}{read}        kan_csim::tap_row() = taps + row * {row_size(model)};
+        {call}
         kan_csim::tap_row() = 0;
     }});
 }}
 """
     for real in ("float", "double"):
+        convert = "".join(
+            f"        nnet::convert_data<const {real}, {kind}, {size}>(x + row * {n_in} + {offset}, {name});\n"
+            for name, kind, size, offset in inputs
+        )
+        store = "".join(
+            f"        nnet::convert_data<{kind}, {real}, {size}>({name}, y + row * {n_out} + {offset});\n"
+            for name, kind, size, offset in outputs
+        )
         text += f"""
 void kan_csim_predict_{real}(long long n_rows, const {real} *x, {real} *y, int n_threads) {{
 {using}    kan_csim::for_each_row(n_rows, n_threads, [=](long long row) {{
-        {x.type.name} x_ap[{n_in}];
-        {y.type.name} y_ap[{n_out}];
-        nnet::convert_data<const {real}, {x.type.name}, {n_in}>(x + row * {n_in}, x_ap);
-        {top}(x_ap, y_ap);
-        nnet::convert_data<{y.type.name}, {real}, {n_out}>(y_ap, y + row * {n_out});
-    }});
+{declare}{convert}        {call}
+{store}    }});
 }}
 """
     return text + '\n} // extern "C"\n'

@@ -56,13 +56,13 @@ def row_size(model: Any) -> int:
 
 def description(model: Any) -> str:
     """Return the JSON that tells the simulation what a row of input integers and a row of taps hold."""
-    variable = model.get_input_variables()[0]
-    precision = variable.type.precision
+    variables = model.get_input_variables()
+    precision = variables[0].type.precision  # that of all inputs, see has_batch_entry_points
     return json.dumps(
         {
             "schema": 1,
             "input": {
-                "count": int(variable.size()),
+                "count": sum(int(variable.size()) for variable in variables),
                 "width": int(precision.width),
                 "signed": bool(precision.signed),
             },
