@@ -36,8 +36,21 @@ def harness_verilog(signals: SignalMap, axis_source: str | None) -> str:
     Args:
         signals: the engine's signal map.
         axis_source: Verilog text of the files, in which the wrapper's optional ports are looked up; None leaves the
-            wrapper out.
+            wrapper out. An engine that takes several beats per sample is its wrapper only.
     """
+    ports: list[str] = []
+    body: list[str] = []
+    if signals.beats == 1:
+        ports, body = _core(signals)
+    if axis_source is not None and signals.axis_top is not None:
+        ports += _axis_ports(signals)
+        body += _axis_instance(signals.axis_top, axis_source)
+    return "\n".join(
+        [f"module {HARNESS_TOP} (", ",\n".join(f"  {port}" for port in ports), ");", *body, "endmodule", ""]
+    )
+
+
+def _core(signals: SignalMap) -> tuple[list[str], list[str]]:
     ports = [
         _input("clk", 1),
         _input("rst", 1),
@@ -56,19 +69,14 @@ def harness_verilog(signals: SignalMap, axis_source: str | None) -> str:
         ports.append(_output(f"bits_{index}", 32))
         body.append(f"  assign node_{index} = core.{node.signal};")
         body.append(f"  assign bits_{index} = $bits(core.{node.signal});")
-    if axis_source is not None and signals.axis_top is not None:
-        ports += _axis_ports(signals)
-        body += _axis_instance(signals.axis_top, axis_source)
-    return "\n".join(
-        [f"module {HARNESS_TOP} (", ",\n".join(f"  {port}" for port in ports), ");", *body, "endmodule", ""]
-    )
+    return ports, body
 
 
 def _axis_ports(signals: SignalMap) -> list[str]:
     return [
         _input("aclk", 1),
         _input("aresetn", 1),
-        _input("s_tdata", axis_data_bits(signals.input)),
+        _input("s_tdata", axis_data_bits(signals.beat)),
         _input("s_tvalid", 1),
         _input("s_tlast", 1),
         _output("s_tready", 1),

@@ -69,10 +69,13 @@ class SignalMap:
 
     Attributes:
         engine: name of the generator.
-        top: top module with the ports `clk`, `rst`, `in_valid`, `in_data`, `out_valid`, `out_data`.
+        top: top module with the ports `clk`, `rst`, `in_valid`, `in_data`, `out_valid`, `out_data`; an engine that takes
+            a sample in several beats has `in_ready` and `out_ready`, too.
         axis_top: its AXI4-Stream wrapper, or None.
         latency: rising edges from the one that captures a sample (exclusive) to the one that can capture its output.
-        input: shape of `in_data`.
+        beats: beats of `in_data` that make a sample, 1 unless the engine takes its inputs one after the other: then it
+            stalls and is stalled, and only its AXI4-Stream wrapper is driven.
+        input: shape of a sample's inputs, all beats.
         output: shape of `out_data`.
         output_node: IR node whose integers `out_data` carries.
         nodes: the visible nodes in pipeline order.
@@ -90,6 +93,12 @@ class SignalMap:
     nodes: tuple[NodeSignal, ...]
     collapsed: tuple[str, ...]
     files: tuple[str, ...]
+    beats: int = 1
+
+    @property
+    def beat(self) -> PortShape:
+        """Shape of `in_data`: one beat."""
+        return PortShape(self.input.count // self.beats, self.input.width, self.input.signed)
 
 
 class _Reader:
@@ -153,14 +162,18 @@ def load_signals(rtl_dir: Path) -> SignalMap:
     root = _Reader(data, "")
     root.integer("schema", _SCHEMA, _SCHEMA)
     latency = root.integer("latency", 1, 1 << 16)
-    output = root.child("output")
+    shape, output = root.child("input").shape(), root.child("output")
+    beats = root.integer("beats", 1, shape.count, default=1)
+    if shape.count % beats or (beats > 1 and root.data.get("axis_top") is None):
+        raise root.error("beats", "a divisor of input.count, with an axis_top if it is not 1", beats)
     nodes, collapsed = _nodes(root.child("nodes"), latency)
     return SignalMap(
         engine=root.identifier("engine"),
         top=root.identifier("top"),
         axis_top=None if root.data.get("axis_top") is None else root.identifier("axis_top"),
         latency=latency,
-        input=root.child("input").shape(),
+        beats=beats,
+        input=shape,
         output=output.shape(),
         output_node=_node_name(output.data.get("node"), "output.node"),
         nodes=nodes,

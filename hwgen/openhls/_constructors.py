@@ -17,25 +17,26 @@ from hwgen.openhls._errors import Refused
 
 __all__ = ["global_bytes", "run_constructors", "start_llvm"]
 
+#: Destructors of globals are registered with it; hardware never runs them.
+_AT_EXIT = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(lambda *_: 0)
 _GLOBAL = re.compile(r'^@("[^"]+"|[-\w.$]+) = (.*)$', flags=re.MULTILINE)
 _INITIAL = re.compile(r"\b(?P<kind>global|constant) ")
 
 
 def start_llvm() -> Any:
-    """Initialise LLVM for this machine and return a target machine."""
+    """Initialise LLVM for this machine and return a target machine; a JIT compiler takes it over, so ask for each."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
+    llvm.add_symbol("__cxa_atexit", ctypes.cast(_AT_EXIT, ctypes.c_void_p).value)
     return llvm.Target.from_default_triple().create_target_machine()
 
 
-def run_constructors(text: str, top: str, shown: str, machine: Any) -> str:
+def run_constructors(text: str, shown: str) -> str:
     """Return the module with the effect of its static constructors, and without them.
 
     Args:
         text: LLVM code.
-        top: mangled name of the kernel, which is not needed here.
-        shown: its name in messages.
-        machine: see :func:`start_llvm`.
+        shown: the kernel's name in messages.
 
     Raises:
         Refused: if a constructor calls something that does not exist here.
@@ -47,18 +48,18 @@ def run_constructors(text: str, top: str, shown: str, machine: Any) -> str:
     for function in module.functions:
         if not function.is_declaration:
             function.linkage = "internal"
-    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(0))
+    builder = llvm.create_pass_builder(start_llvm(), llvm.create_pipeline_tuning_options(0))
     passes = builder.getModulePassManager()
     passes.add_global_dead_code_eliminate_pass()
     passes.run(module, builder)
     _check_resolved(module, shown)
     module = llvm.parse_assembly(_exported(str(module)))
     names = [v.name for v in module.global_variables if not v.is_declaration and not v.name.startswith("llvm.")]
-    engine = llvm.create_mcjit_compiler(module, machine)
+    engine = llvm.create_mcjit_compiler(module, start_llvm())
     engine.finalize_object()
-    before = _bytes(engine, module, names, machine)
+    before = _bytes(engine, module, names)
     engine.run_static_constructors()
-    after = _bytes(engine, module, names, machine)
+    after = _bytes(engine, module, names)
     changed = {name: after[name] for name in names if after[name] != before[name]}
     return _rewritten(text, changed)
 
@@ -86,8 +87,9 @@ def _check_resolved(module: Any, shown: str) -> None:
             raise Refused(f"a static initialiser that uses {name[:80]!r}", shown, "define it in the file")
 
 
-def _bytes(engine: Any, module: Any, names: Sequence[str], machine: Any) -> dict[str, bytes]:
-    sizes = {v.name: machine.target_data.get_abi_size(v.global_value_type) for v in module.global_variables}
+def _bytes(engine: Any, module: Any, names: Sequence[str]) -> dict[str, bytes]:
+    layout = llvm.create_target_data(module.data_layout)
+    sizes = {v.name: layout.get_abi_size(v.global_value_type) for v in module.global_variables}
     return {name: ctypes.string_at(engine.get_global_value_address(name), sizes[name]) for name in names}
 
 
@@ -109,7 +111,7 @@ def _rewritten(text: str, changed: dict[str, bytes]) -> str:
     return _GLOBAL.sub(rewrite, text)
 
 
-def global_bytes(text: str, machine: Any) -> dict[str, dict[str, Any]]:
+def global_bytes(text: str) -> dict[str, dict[str, Any]]:
     """Return the initial bytes (hexadecimal; None if they hold addresses) and constness of every global of a module."""
     found: dict[str, dict[str, Any]] = {}
     plain: list[str] = []
@@ -120,14 +122,16 @@ def global_bytes(text: str, machine: Any) -> dict[str, dict[str, Any]]:
         if name.startswith("llvm.") or kind is None:
             continue
         found[name] = {"content": None, "constant": kind["kind"] == "constant"}
-        if "external " not in body and "@" not in body:
-            plain.append(f"@{match[1]} = {kind['kind']} {body[kind.end() :].split(', !')[0]}")
+        outside = re.sub(r'c"[^"]*"', "", body)  # bytes are written as text, which may hold any of these signs
+        if "external " not in body[: kind.start()] and "@" not in outside:
+            value = re.sub(r"(, !\w+ !\d+)+$", "", body[kind.end() :])
+            plain.append(f"@{match[1]} = {kind['kind']} {value}")
     module = llvm.parse_assembly("\n".join([*types, *plain]))
     module.triple = llvm.get_process_triple()
     names = [variable.name for variable in module.global_variables]
     if names:
-        engine = llvm.create_mcjit_compiler(module, machine)
+        engine = llvm.create_mcjit_compiler(module, start_llvm())
         engine.finalize_object()
-        for name, content in _bytes(engine, module, names, machine).items():
+        for name, content in _bytes(engine, module, names).items():
             found[name]["content"] = content.hex()
     return found

@@ -76,11 +76,12 @@ def linear(builder: Builder, number: int) -> Linear:
         if op.kind == "sub" and -limit <= a.low - b.high and a.high - b.low < limit:
             return linear(builder, op.args[0]).plus(linear(builder, op.args[1]), -1)
         for this, other in ((0, 1), (1, 0)):
-            x, factor = builder.facts[op.args[this]], builder.facts[op.args[other]].constant
+            x, y = builder.facts[op.args[this]], builder.facts[op.args[other]]
+            if op.kind == "or" and 0 <= y.low and y.high < 1 << x.zeros:  # no common bit: a sum
+                return linear(builder, op.args[this]).plus(linear(builder, op.args[other]))
+            factor = y.constant
             if factor is None:
                 continue
-            if op.kind == "or" and 0 <= factor < 1 << x.zeros:
-                return linear(builder, op.args[this]).plus(Linear(factor))
             if op.kind == "shl" and this == 0 and 0 <= factor < op.width:
                 factor = 1 << factor
             elif op.kind != "mul":

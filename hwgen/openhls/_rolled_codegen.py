@@ -71,6 +71,7 @@ def _verilog(kind: str, name: str, package: str, stages: int) -> str:
             with_delay_model=True,
             delay_model="unit",
             pipeline_stages=stages,
+            worst_case_throughput=1,
             flop_inputs=False,
             flop_outputs=False,
             reset="rst",

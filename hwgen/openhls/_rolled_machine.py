@@ -152,7 +152,9 @@ class LoopMachine(Machine):
             )
         assert self.trip is not None
         if self.streamed not in ("", port.name):
-            raise self.refused(f"a rolled loop over the two inputs {self.streamed!r} and {port.name!r}", "pass one array")
+            raise self.refused(
+                f"a rolled loop over the two inputs {self.streamed!r} and {port.name!r}", "pass one array"
+            )
         if beat * self.trip != port.count or self.beat not in (0, beat):
             raise self.refused(
                 f"a rolled loop that reads {beat} of the {port.count} elements of {port.name!r} in each of its "
@@ -257,7 +259,9 @@ class LoopMachine(Machine):
             for element in range(port.count):
                 number = self.memory.read(b, Target("port", port.name), element * port.stride, port.stride)
                 if number is None:
-                    raise self.refused(f"the output {port.name}[{element}], which is not written", "write every element")
+                    raise self.refused(
+                        f"the output {port.name}[{element}], which is not written", "write every element"
+                    )
                 if b.width(number) > port.width:
                     number = b.op("trunc", port.width, number)
                 b.program.outputs[port.name, element] = b.resize(number, port.width, is_signed=port.signed)

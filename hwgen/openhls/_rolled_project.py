@@ -58,7 +58,9 @@ def layer_calls(project: Path) -> list[LayerCall]:
     firmware = project / "firmware"
     tops = [path for path in sorted(firmware.glob("*.cpp")) if path.is_file()]
     if len(tops) != 1:
-        raise ToolError(f"{project} is no hls4ml project (firmware/ has {len(tops)} C++ files); convert the model again")
+        raise ToolError(
+            f"{project} is no hls4ml project (firmware/ has {len(tops)} C++ files); convert the model again"
+        )
     text = re.sub(r"//[^\n]*", "", tops[0].read_text(encoding="utf-8")).split("kan_csim_check")[0]
     calls = [
         LayerCall(*(match[k] for k in ("layer", "kernel", "data", "result", "source", "target", "tables")))
@@ -68,7 +70,9 @@ def layer_calls(project: Path) -> list[LayerCall]:
     chained = all(a.target == b.source for a, b in zip(calls, calls[1:], strict=False))
     if not calls or others or not chained:
         raise Refused(
-            "a model that is not one chain of KAN layers", tops[0].stem, "convert the KAN layers alone, or use csim only"
+            "a model that is not one chain of KAN layers",
+            tops[0].stem,
+            "convert the KAN layers alone, or use csim only",
         )
     return calls
 

@@ -1,4 +1,7 @@
-"""Driver, monitor and checker of the AXI4-Stream wrapper: one beat per sample, both sides stall at random."""
+"""Driver, monitor and checker of the AXI4-Stream wrapper: both sides stall at random.
+
+A sample is one beat, or several on the input side where the engine takes its inputs one after the other.
+"""
 
 from __future__ import annotations
 
@@ -47,11 +50,15 @@ def paces(full_speed: int, stall: int, rng: np.random.Generator) -> Iterator[Pac
 
 
 class AxisSource:
-    """Presents beats in order; a beat stays until it is accepted, as the protocol demands."""
+    """Presents beats in order; a beat stays until it is accepted, as the protocol demands.
 
-    def __init__(self, dut: Any, words: Sequence[str]) -> None:
+    `tlast` is high on the last of the `beats` beats of a sample.
+    """
+
+    def __init__(self, dut: Any, words: Sequence[str], beats: int) -> None:
         self._dut = dut
         self._words = words
+        self._beats = beats
         self.accepted = 0
         self._presented: int | None = None
 
@@ -72,7 +79,7 @@ class AxisSource:
             self._presented = self.accepted
             self._dut.s_tdata.value = self._words[self._presented]
             self._dut.s_tvalid.value = 1
-            self._dut.s_tlast.value = 1
+            self._dut.s_tlast.value = int(self._presented % self._beats == self._beats - 1)
 
     def sample(self) -> None:
         """Take notice of a handshake, at the sampling point before the rising edge."""
@@ -176,7 +183,7 @@ def check_axis(
         before_reset: what came out before the reset of the vectors `rows[:n_before]`; the rest was dropped by it.
         n_before: beats accepted before the reset.
         after: what came out after the reset.
-        full_speed: cycles without stalls at the beginning of `after`.
+        full_speed: cycles without stalls at the beginning of `after`; its first beat is offered at once.
     """
     shape, node = job.signals.output, job.signals.output_node
     comparison = Comparison(node, "m_axis_tdata", job.signals.latency, job.expected[node][rows])
@@ -194,7 +201,10 @@ def check_axis(
     n = min(len(late), len(rows))
     comparison.add(np.arange(n, dtype=np.int64), late[:n])
     gaps = np.diff([cycle for cycle in after.cycles if cycle <= full_speed])
+    if job.signals.beats > 1:
+        job.answer_outputs(comparison.got)
     return {
+        "latency": after.cycles[0] - 1 if after.cycles else None,  # the first beat was offered in cycle 1
         "ii": int(gaps.max()) if gaps.size else None,
         "cycles": before_reset.cycle + after.cycle,
         "rows": rows.tolist(),
