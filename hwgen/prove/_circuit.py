@@ -21,6 +21,8 @@ __all__ = ["Circuit", "Step", "order"]
 
 #: Cells whose bits are independent of each other.
 _PER_BIT = frozenset((*BITWISE, "$mux", "$dff"))
+#: A cell that reads more bits than this (behind any logic) gets them as variables of their own, if each is of one input.
+_PLENTY = 12
 #: A cell, and the bit of it if its bits are independent.
 Step = tuple[Cell, int | None]
 
@@ -144,6 +146,8 @@ class Circuit:
             return self._sum(cell)
         inputs = {name: bits for name, bits in cell.ports.items() if name not in (output_port(cell), "CLK")}
         ports = {name: [self.function(bit) for bit in bits] for name, bits in inputs.items()}
+        if self.forms:
+            ports = self._narrowed(ports)
         if cell.type == "$memrd_v2":
             return read_memory(cell, ports, self.netlist, self.domain.variables)
         if cell.type in ARITHMETIC:
@@ -154,6 +158,14 @@ class Circuit:
             if cell.type in ("$lt", "$le", "$gt", "$ge") and self.forms:
                 return self._comparison(cell, ports)
             raise
+
+    def _narrowed(self, ports: dict[str, list[Fn]]) -> dict[str, list[Fn]]:
+        """Let bits of codes stand for themselves where the bits behind them are too many to be enumerated at no cost."""
+        known = self.domain.variables.known
+        union = {var for word in ports.values() for f in word for var in f.vars}
+        if len(union) <= _PLENTY or any(known[var].form for var in union):
+            return ports
+        return {name: [self.domain.derive(f) for f in word] for name, word in ports.items()}
 
     def _bit(self, cell: Cell, position: int) -> Fn:
         """Evaluate one bit of a cell whose bits are independent."""
@@ -197,6 +209,8 @@ class Circuit:
             return result_bits(self._form(cell, width), self.domain)
         except NotProvenError as error:
             ports = {name: [self.function(bit) for bit in cell.port(name)] for name in "AB" if name in cell.ports}
+            if any(self.domain.variables.known[var].form for word in ports.values() for f in word for var in f.vars):
+                raise
             try:
                 return arithmetic(cell, ports, self.domain.variables)
             except TooWideError:

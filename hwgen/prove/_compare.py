@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from hwgen.prove._domain import Domain, Element
 from hwgen.prove._errors import DifferenceError, NotProvenError
-from hwgen.prove._forms import Form, Term, join
+from hwgen.prove._forms import Form, Term, grouped, join
 from hwgen.prove._functions import LIMIT, Fn, TooWideError, Vars, drop_unused, spread
 from hwgen.prove._program import Layer
 from hwgen.prove._sums import attained, entries_at
@@ -92,8 +92,27 @@ class Comparison:
             result.append((i, variables, layer.edge(output, i, codes)))
         return result
 
-    def _terms(self, name: str, output: int, collapsed: frozenset[int]) -> tuple[int, tuple[Term, ...]]:
-        tables = [(variables, values) for _, variables, values in self._edges(name, output, collapsed)]
+    def _seen(self, edges: list[Edge], used: set[int]) -> list[Edge]:
+        """Return edges as the circuit sees them: over the variables that it derived from their bits, if it uses these."""
+        derived: dict[int, list[int]] = {}
+        for var in sorted(used & self.domain.definitions.keys()):
+            derived.setdefault(self.domain.touching(var)[0], []).append(var)
+        result = []
+        for i, variables, values in edges:
+            seen = variables, values
+            for number in {n for var in variables for n in self.domain.touching(var)} & derived.keys():
+                onto = tuple(derived[number])
+                if set(variables) <= set(self.domain.elements[number].vars):
+                    table = self.domain.pushed(number, variables, values, onto)
+                    seen = seen if table is None else (onto, table)
+            result.append((i, *seen))
+        return result
+
+    def _terms(
+        self, name: str, output: int, collapsed: frozenset[int], used: Vars = ()
+    ) -> tuple[int, tuple[Term, ...]]:
+        edges = self._seen(self._edges(name, output, collapsed), set(used))
+        tables = [(variables, values, None) for _, variables, values in edges]
         return join(self.layer(name).constant(output), tables, self.domain)
 
     def check(self, name: str, output: int, bits: Sequence[Fn]) -> Outcome:
@@ -138,7 +157,7 @@ class Comparison:
     def _direct(self, name: str, output: int, bits: Sequence[Fn], union: Vars) -> str:
         """Compare an output that is a function of few bits, at every combination of them."""
         layer = self.layer(name)
-        const, terms = self._terms(name, output, frozenset())
+        const, terms = self._terms(name, output, frozenset(), union)
         low = const + sum(term.low for term in terms)
         high = const + sum(term.high for term in terms)
         ends = layer.saturated(np.array([low, high]))
@@ -147,7 +166,7 @@ class Comparison:
         everything = tuple(sorted({*union, *(var for term in terms for var in term.vars)}))
         if len(everything) > 60 or self.domain.variables.combinations(everything) > LIMIT:
             collapsed = frozenset(layer.inputs(output))
-            const, terms = self._terms(name, output, collapsed)
+            const, terms = self._terms(name, output, collapsed, union)
             everything = tuple(sorted({*union, *(var for term in terms for var in term.vars)}))
             if len(everything) > 60 or self.domain.variables.combinations(everything) > LIMIT:
                 raise DifferenceError(
@@ -178,30 +197,36 @@ class Comparison:
         factor, const = self._match(name, output, form)
         shift = self.domain.variables.known[value].shift
         values = self.domain.variables.values_of(value)
+        # The sums that a step of 2^shift holds: those between its ends that are `form.const` modulo `grain`.
+        grain = form.grain
         low = np.maximum(values << shift, form.low)
+        low += (form.const - low) % grain
         high = np.minimum((values << shift) + (1 << shift) - 1, form.high)
+        high -= (high - form.const) % grain
         wanted, also = layer.saturated(low * factor + const), layer.saturated(high * factor + const)
         got = np.broadcast_to(self._word(name, bits, (value,)), wanted.shape)
-        wrong = (got != wanted) | (wanted != also)
-        if wrong.any():
-            sums = attained(form.const, form.terms, self.domain)
-            if sums is not None:
-                occurs = np.zeros(wrong.size, dtype=bool)
-                occurs[(sums >> shift) - values[0]] = True
-                # Within a step of 2^shift sums the program may differ from itself: then look at each.
-                if not shift:
-                    wrong = wrong & occurs
-            if not wrong.any():
+        wrong = ((got != wanted) | (wanted != also)) & (low <= high)
+        if not wrong.any():
+            return "sum, and what follows it at every value"
+        sums = attained(form.const, form.terms, self.domain)
+        if sums is not None:
+            # Where the sum is not always what it could be, look at those that occur.
+            wanted_there = layer.saturated(sums * factor + const)
+            wrong_there = got[(sums >> shift) - values[0]] != wanted_there
+            if not wrong_there.any():
                 return "sum, and what follows it at every value that occurs"
-            k = int(np.flatnonzero(wrong)[0])
-            entry = entries_at(int(low[k]), form.const, form.terms, self.domain) or {}
-            raise DifferenceError(
-                f"it is {got[k]} where the program has {wanted[k]}, at the sum {int(low[k])}{self._at(entry)}",
-                name,
-                output,
-                self.witness(entry),
-            )
-        return "sum, and what follows it at every value"
+            at = int(sums[wrong_there][0])
+        else:
+            at = int(low[wrong][0])
+        k = (at >> shift) - int(values[0])
+        entry = entries_at(at, form.const, form.terms, self.domain) or {}
+        program = int(layer.saturated(np.array(at * factor + const)))
+        raise DifferenceError(
+            f"it is {got[k]} where the program has {program}, at the sum {at}{self._at(entry)}",
+            name,
+            output,
+            self.witness(entry),
+        )
 
     def _match(self, name: str, output: int, form: Form) -> tuple[int, int]:
         """Return `factor` and `const` with `program's sum = factor * form + const`.
@@ -210,8 +235,9 @@ class Comparison:
             DifferenceError: if there are none.
         """
         collapsed: frozenset[int] = frozenset()
+        used = {var for term in form.terms for var in term.vars}
         while True:
-            edges = self._edges(name, output, collapsed)
+            edges = self._seen(self._edges(name, output, collapsed), used)
             alone = self._unmatched(edges, form) - collapsed
             if not alone:
                 break
@@ -223,7 +249,7 @@ class Comparison:
                     raise DifferenceError(
                         f"the circuit's sum does not depend on input {i}, the program's does", name, output
                     ) from None
-        const, terms = join(self.layer(name).constant(output), [(v, t) for _, v, t in edges], self.domain)
+        const, terms = join(self.layer(name).constant(output), [(v, t, None) for _, v, t in edges], self.domain)
         groups = self._groups(form, terms)
         factor = self._factor(groups)
         for union, hardware, program in groups:
@@ -249,7 +275,7 @@ class Comparison:
 
     def _unmatched(self, edges: Sequence[Edge], form: Form) -> frozenset[int]:
         """Return the inputs whose bits the circuit's sum does not depend on, though the program's does."""
-        _, terms = join(0, [(v, t) for _, v, t in edges], self.domain)
+        _, terms = join(0, [(v, t, None) for _, v, t in edges], self.domain)
         used = {var for term in form.terms for var in term.vars}
         lonely = {var for term in terms if used.isdisjoint(term.vars) for var in term.vars}
         return frozenset(i for i, variables, _ in edges if not lonely.isdisjoint(variables))
@@ -257,20 +283,9 @@ class Comparison:
     def _groups(self, form: Form, terms: Sequence[Term]) -> list[tuple[Vars, IntArray, IntArray]]:
         """Return both sums in parts over disjoint bits."""
         marked = [(0, term) for term in form.terms] + [(1, term) for term in terms]
-        groups: list[tuple[set[int], list[tuple[int, Term]]]] = []
-        for mark, term in marked:
-            members, items = set(term.vars), [(mark, term)]
-            rest = []
-            for variables, others in groups:
-                if members.isdisjoint(variables):
-                    rest.append((variables, others))
-                else:
-                    members |= variables
-                    items = others + items
-            groups = [*rest, (members, items)]
         result = []
-        for members, items in groups:
-            union = tuple(sorted(members))
+        for items in grouped(marked, [set(term.vars) for _, term in marked]):
+            union = tuple(sorted({var for _, term in items for var in term.vars}))
             if len(union) > 60 or self.domain.variables.combinations(union) > LIMIT:
                 raise TooWideError(f"tables over {len(union)} bits are too wide to be enumerated")
             sides = [self._total(0, (term for mark, term in items if mark == side), union) for side in (0, 1)]
@@ -303,7 +318,7 @@ class Comparison:
         result = {}
         for number in sorted({n for var in values for n in self.domain.touching(var)}):
             element = self.domain.elements[number]
-            integer = element.matching(values)
+            integer = self.domain.matching(number, values)
             if integer is not None:
                 result[element.label] = integer
         return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -37,20 +37,6 @@ class Element:
         """The variables of its bits, ascending."""
         return tuple(sorted({var for bit in self.bits for var in bit.vars}))
 
-    def matching(self, values: dict[int, int]) -> int | None:
-        """Return an integer that can occur and has the given bits; None if there is none (or too many to look through)."""
-        reach = self.reach
-        if reach is None:
-            if self.type.width >= LIMIT.bit_length():
-                return None
-            reach = np.arange(self.type.min_int, self.type.max_int + 1)
-        fits = np.ones(reach.size, dtype=bool)
-        for j, bit in enumerate(self.bits):
-            if bit.vars and bit.vars[0] in values:
-                fits &= (reach >> j & 1) == values[bit.vars[0]]
-        found = np.flatnonzero(fits)
-        return int(reach[found[0]]) if found.size else None
-
     def integers(self) -> tuple[Vars, IntArray]:
         """Return the integer at every combination of its variables.
 
@@ -69,13 +55,21 @@ class Element:
 
 @dataclass
 class Domain:
-    """All cuts of a proof."""
+    """All cuts of a proof.
+
+    Attributes:
+        variables: all variables.
+        elements: the integers at which the circuit was cut.
+        definitions: variables that stand for a function of one element's bits (a bit of its code, say).
+    """
 
     variables: Variables
     elements: list[Element] = field(default_factory=list)
     _of: dict[int, list[int]] = field(default_factory=dict)
     _projections: dict[tuple[int, Vars], Array] = field(default_factory=dict)
     _masks: dict[Vars, Array | None] = field(default_factory=dict)
+    _derived: dict[tuple[Vars, bytes], Fn] = field(default_factory=dict)
+    definitions: dict[int, Fn] = field(default_factory=dict)
 
     def add(self, element: Element) -> None:
         """Make an element known; masks of its variables may only be asked for afterwards."""
@@ -88,14 +82,70 @@ class Domain:
         """Return the numbers of the elements that have a variable."""
         return self._of.get(var, [])
 
+    def derive(self, f: Fn) -> Fn:
+        """Return a variable that stands for a function of the bits of one element; the function itself if that cannot be."""
+        owners = set.intersection(*(set(self._of.get(var, ())) for var in f.vars)) if len(f.vars) > 1 else set()
+        if not owners or f.unknown is not None or any(var in self.definitions for var in f.vars):
+            return f
+        number = min(owners)
+        if self.elements[number].type.width >= LIMIT.bit_length():
+            return f
+        key = (f.vars, f.values.tobytes())
+        if key not in self._derived:
+            var = self.variables.new()
+            self.definitions[var] = f
+            self._of[var] = [number]
+            self._derived[key] = Fn((var,), np.array([0, 1], dtype=np.uint8))
+        return replace(self._derived[key], delay=f.delay)
+
+    def integers(self, number: int) -> IntArray:
+        """Return the integers that an element can be.
+
+        Raises:
+            TooWideError: if they are too many.
+        """
+        element = self.elements[number]
+        if element.reach is not None:
+            return element.reach
+        if element.type.width >= LIMIT.bit_length():
+            raise TooWideError(f"an input of {element.type.width} bits is too wide to be enumerated")
+        return np.arange(element.type.min_int, element.type.max_int + 1)
+
+    def bit_of(self, number: int, var: int) -> IntArray:
+        """Return a variable at each of the integers that its element can be."""
+        integers = self.integers(number)
+        if var in self.definitions:
+            f = self.definitions[var]
+            return f.values[tuple(self.bit_of(number, base) for base in f.vars)].astype(np.int64)
+        place = next(j for j, bit in enumerate(self.elements[number].bits) if bit.vars == (var,))
+        return integers >> place & 1
+
+    def matching(self, number: int, values: dict[int, int]) -> int | None:
+        """Return an integer that an element can be and that has the given bits; None if none is found."""
+        try:
+            integers = self.integers(number)
+        except TooWideError:
+            return None
+        fits = np.ones(integers.size, dtype=bool)
+        for var, value in values.items():
+            if number in self._of.get(var, ()):
+                fits &= self.bit_of(number, var) == value
+        found = np.flatnonzero(fits)
+        return int(integers[found[0]]) if found.size else None
+
+    def pushed(self, number: int, variables: Vars, values: Array, onto: Vars) -> Array | None:
+        """Express a table over an element's bits by other variables of that element; None if they do not determine it."""
+        bits = tuple(self.bit_of(number, var) for var in onto)
+        entries = values[tuple(self.bit_of(number, var) for var in variables)]
+        table = np.zeros(self.variables.sizes(onto), dtype=np.int64)
+        table[bits] = entries
+        return table if (table[bits] == entries).all() else None
+
     def _projection(self, number: int, part: Vars) -> Array:
         key = (number, part)
         if key not in self._projections:
-            element = self.elements[number]
-            assert element.reach is not None
-            place = {bit.vars[0]: j for j, bit in enumerate(element.bits) if bit.vars}
             mask = np.zeros((2,) * len(part), dtype=bool)
-            mask[tuple(element.reach >> place[var] & 1 for var in part)] = True
+            mask[tuple(self.bit_of(number, var) for var in part)] = True
             self._projections[key] = mask
         return self._projections[key]
 
@@ -105,10 +155,9 @@ class Domain:
             result: Array | None = None
             touched = {number for var in variables for number in self._of.get(var, ())}
             for number in sorted(touched):
-                element = self.elements[number]
-                if element.reach is None:
+                part = tuple(var for var in variables if number in self._of.get(var, ()))
+                if self.elements[number].reach is None and self.definitions.keys().isdisjoint(part):
                     continue
-                part = tuple(var for var in variables if var in element.vars)
                 here = self._projection(number, part)
                 if not here.all():
                     here = spread(here, part, variables)

@@ -8,8 +8,8 @@ its interval have to fit, and that is checked there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +18,14 @@ from hwgen.prove._domain import Domain
 from hwgen.prove._errors import NotProvenError
 from hwgen.prove._functions import LIMIT, Fn, TooWideError, Vars, common_delay, constant, drop_unused, make, spread
 
-__all__ = ["Form", "Term", "join", "read_form", "result_bits"]
+__all__ = ["Form", "Table", "Term", "grouped", "join", "read_form", "result_bits"]
 
 Array = npt.NDArray[Any]
 #: A word that is added has at most so many bits: its integers are exact in int64.
 _MAX_WIDTH = 60
+#: Ways to read a sum whose tables may have a sign or not.
+_MAX_CANDIDATES = 64
+T = TypeVar("T")
 Weighted = tuple[int, Fn]
 
 
@@ -32,12 +35,21 @@ class NotLinearError(NotProvenError):
 
 @dataclass(frozen=True, eq=False)
 class Term:
-    """A table: an integer at every combination of its variables; entries that cannot occur are arbitrary."""
+    """A table: an integer at every combination of its variables; entries that cannot occur are arbitrary.
+
+    Attributes:
+        vars: its variables.
+        values: the entries.
+        low, high: the least and the largest entry that can occur.
+        other: another table (and a constant to be added) that equals this one modulo `2^width` of the form it is in: a table that
+            fills its word may be meant with or without a sign. None if there is none.
+    """
 
     vars: Vars
     values: Array
     low: int
     high: int
+    other: tuple[int, Term] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +74,14 @@ class Form:
         return self.const + sum(term.low for term in self.terms)
 
     @property
+    def grain(self) -> int:
+        """The power of two that all entries are multiples of."""
+        bits = 0
+        for term in self.terms:
+            bits |= int(np.bitwise_or.reduce(term.values, axis=None))
+        return max(1, bits & -bits)
+
+    @property
     def high(self) -> int:
         """The largest value."""
         return self.const + sum(term.high for term in self.terms)
@@ -81,39 +101,55 @@ def _term(variables: Vars, values: Array, domain: Domain) -> tuple[int, Term | N
     return low, Term(variables, kept, 0, high - low)
 
 
-def join(const: int, terms: Iterable[tuple[Vars, Array]], domain: Domain) -> tuple[int, tuple[Term, ...]]:
+#: A table to be added: variables, entries, and the entries that it may have instead.
+Table = tuple[Vars, Array, Array | None]
+
+
+def join(const: int, tables: Iterable[Table], domain: Domain) -> tuple[int, tuple[Term, ...]]:
     """Add tables; those that share variables become one.
 
     Raises:
         TooWideError: if one has too many combinations.
     """
-    groups: list[tuple[set[int], list[tuple[Vars, Array]]]] = []
-    owner: dict[int, int] = {}
-    for variables, values in terms:
-        touched = sorted({owner[var] for var in variables if var in owner})
-        members, tables = set(variables), [(variables, values)]
-        for number in touched:
-            members |= groups[number][0]
-            tables = groups[number][1] + tables
-            groups[number] = (set(), [])
-        for var in members:
-            owner[var] = len(groups)
-        groups.append((members, tables))
     result: list[Term] = []
-    for members, tables in groups:
-        if not tables:
-            continue
-        union = tuple(sorted(members))
+    for members in grouped(list(tables), [set(table[0]) for table in tables]):
+        union = tuple(sorted({var for variables, _, _ in members for var in variables}))
         if len(union) > 60 or domain.variables.combinations(union) > LIMIT:
             raise TooWideError(f"a table of {len(union)} bits is too wide to be enumerated")
-        total: Array = np.zeros((1,) * len(union), dtype=np.int64)
-        for variables, values in tables:
-            total = total + spread(values, variables, union)
-        offset, term = _term(union, np.broadcast_to(total, domain.variables.sizes(union)), domain)
+        sizes = domain.variables.sizes(union)
+
+        def total(alternative: bool, members: list[Table] = members, union: Vars = union) -> Array:
+            result: Array = np.zeros((1,) * len(union), dtype=np.int64)
+            for variables, values, other in members:
+                result = result + spread(other if alternative and other is not None else values, variables, union)
+            return result
+
+        offset, term = _term(union, np.broadcast_to(total(False), sizes), domain)
+        if any(table[2] is not None for table in members):
+            extra, alternative = _term(union, np.broadcast_to(total(True), sizes), domain)
+            if alternative is not None and term is not None:
+                if alternative.high < term.high:
+                    offset, term, extra, alternative = extra, alternative, offset, term
+                term = replace(term, other=(extra - offset, alternative))
         const += offset
         if term is not None:
             result.append(term)
     return const, tuple(result)
+
+
+def grouped(items: Sequence[T], keys: Sequence[set[int]]) -> list[list[T]]:
+    """Return items in groups, so that items of different groups share no key."""
+    groups: list[tuple[set[int], list[T]]] = []
+    owner: dict[int, int] = {}
+    for item, own in zip(items, keys, strict=True):
+        members, together = set(own), [item]
+        for number in sorted({owner[key] for key in own if key in owner}):
+            members |= groups[number][0]
+            together = groups[number][1] + together
+            groups[number] = (set(), [])
+        owner.update(dict.fromkeys(members, len(groups)))
+        groups.append((members, together))
+    return [together for _, together in groups if together]
 
 
 def _centred(value: int, width: int) -> int:
@@ -122,56 +158,85 @@ def _centred(value: int, width: int) -> int:
     return value - (1 << width) if value >> (width - 1) else value
 
 
-def _read_bits(form: Form, weights: dict[int, int], width: int) -> tuple[int, list[tuple[Vars, Array]]]:
+def _read_bits(form: Form, weights: dict[int, int], width: int, domain: Domain) -> tuple[int, list[Table]]:
     """Return `sum_j weights[j] * bit j of form`, modulo `2^width`, as a constant and tables.
 
     Raises:
-        NotLinearError: unless these are the bits of one integer that is the form (or the form without bits that are constant).
+        NotLinearError: unless these are the bits of one integer, `form >> k`.
     """
     first, last = min(weights), max(weights)
     if sorted(weights) != list(range(first, last + 1)):
         raise NotLinearError("bits in the middle of a sum are missing where it is added")
     unit = weights[first]
-    if any((weights[j] - (unit << (j - first))) % (1 << width) for j in range(first, last)):
+    modulus = 1 << width
+    if any((weights[j] - (unit << (j - first))) % modulus for j in range(first, last)):
         raise NotLinearError("the bits of a sum have the wrong places where it is added")
-    span = 1 << (last + 1)
-    top = unit << (last - first)
-    if (weights[last] - top) % (1 << width) == 0:
+    span, top = 1 << (last + 1), unit << (last - first)
+    if (weights[last] - top) % modulus == 0:
         window = 0
-    elif (weights[last] + top) % (1 << width) == 0:
+    elif (weights[last] + top) % modulus == 0:
         window = span >> 1  # two's complement
     else:
         raise NotLinearError("the bits of a sum have the wrong places where it is added")
-    if (unit << (last + 1 - first)) % (1 << width) == 0 and not window:
-        values = form  # what is beyond the bits read vanishes modulo 2^width
-        moved = 0
-    else:
-        values, moved = _in_window(form, span, window, last)
-    const = values.const - moved
-    if first:
-        if any((term.values % (1 << first)).any() for term in values.terms):
-            raise NotLinearError("the low bits of a sum are missing where it is added")
-        const = const >> first
-    tables = [(term.vars, (term.values >> first) * unit) for term in values.terms]
+    exact = form.width == last + 1 and unit == 1 and width == form.width and not first
+    if (unit << (last + 1 - first)) % modulus:
+        form, exact = _in_window(form, span, window, last), False
+    # Otherwise, what is beyond the bits read vanishes modulo 2^width.
+    const, terms = (form.const, form.terms) if not first else _shifted(form, first, domain)
+    tables: list[Table] = []
+    for term in terms:
+        other = None
+        if exact and term.other is not None:
+            extra, alternative = term.other
+            other = np.broadcast_to(extra + _over(alternative, term.vars, domain), term.values.shape)
+        tables.append((term.vars, term.values * unit, other))
     return const * unit, tables
 
 
-def _in_window(form: Form, span: int, window: int, last: int) -> tuple[Form, int]:
-    """Return a form of the same bits, and a multiple of `span` by which it is above `[-window, span - window)`."""
+def _over(term: Term, variables: Vars, domain: Domain) -> Array:
+    """Return a table's entries over variables that include its own."""
+    return np.broadcast_to(spread(term.values, term.vars, variables), domain.variables.sizes(variables))
+
+
+def _shifted(form: Form, bits: int, domain: Domain) -> tuple[int, tuple[Term, ...]]:
+    """Return `form >> bits`: tables of multiples of `2^bits` are divided, the others together become one table.
+
+    Raises:
+        TooWideError: if these have too many combinations together.
+    """
+    step = 1 << bits
+    whole = [term for term in form.terms if not (term.values % step).any()]
+    rest = [term for term in form.terms if (term.values % step).any()]
+    union = tuple(sorted({var for term in rest for var in term.vars}))
+    if len(union) > 60 or domain.variables.combinations(union) > LIMIT:
+        raise TooWideError(f"a sum over {len(union)} bits whose low bits are dropped is too wide to be enumerated")
+    remainder: Array = np.full((1,) * len(union), form.const, dtype=np.int64)
+    for term in rest:
+        remainder = remainder + spread(term.values, term.vars, union)
+    const, dropped = _term(union, np.broadcast_to(remainder >> bits, domain.variables.sizes(union)), domain)
+    terms = [Term(term.vars, term.values >> bits, term.low >> bits, term.high >> bits) for term in whole]
+    return const, (*terms, *(() if dropped is None else (dropped,)))
+
+
+def _in_window(form: Form, span: int, window: int, last: int) -> Form:
+    """Return the integer that `last + 1` bits of a form hold, if read in `[-window, span - window)`.
+
+    Raises:
+        NotLinearError: if that is not the form plus a multiple of `span`.
+    """
     candidates = [form]
     if last + 1 == form.width:
-        # Its entries are known modulo 2^width only: try them without and with sign.
-        for half in (0, span >> 1):
-            terms = []
-            for term in form.terms:
-                values = ((term.values + half) & (span - 1)) - half
-                low, high = int(values.min()), int(values.max())
-                terms.append(Term(term.vars, values, low, high))
-            candidates.append(Form(form.const, tuple(terms), form.width, form.delay))
+        for k, term in enumerate(form.terms):
+            if term.other is not None and len(candidates) < _MAX_CANDIDATES:
+                extra, alternative = term.other
+                candidates += [
+                    replace(c, const=c.const + extra, terms=(*c.terms[:k], alternative, *c.terms[k + 1 :]))
+                    for c in candidates
+                ]
     for candidate in candidates:
         turns = (candidate.low + window) // span
         if turns == (candidate.high + window) // span:
-            return candidate, turns * span
+            return replace(candidate, const=candidate.const - turns * span)
     raise NotLinearError(
         f"a sum of {form.low} ... {form.high} does not fit into the {last + 1} bits that are read as an integer"
     )
@@ -203,13 +268,17 @@ def read_form(bits: Sequence[Weighted], width: int, domain: Domain, offset: int 
         else:
             weights[id(f)] = (weights.get(id(f), (0, f))[0] + weight, f)
     forms: dict[int, tuple[Form, dict[int, int]]] = {}
-    tables: list[tuple[Vars, Array]] = []
+    tables: list[Table] = []
     known = domain.variables.known
+    modulus = 1 << width
     for weight, f in weights.values():
         weight = _centred(weight, width)
         info = known[f.vars[0]]
         if not any(known[var].form for var in f.vars):
-            tables.append((f.vars, f.values.astype(np.int64) * weight))
+            values = f.values.astype(np.int64)
+            # The top bit of the word may be a sign or not: both are the same modulo 2^width.
+            top = weight % modulus == modulus >> 1
+            tables.append((f.vars, values * (abs(weight) if top else weight), -values * abs(weight) if top else None))
             continue
         if len(f.vars) > 1 or info.bit is None or info.form is None:
             raise NotLinearError("a function of a sum is added")
@@ -219,30 +288,13 @@ def read_form(bits: Sequence[Weighted], width: int, domain: Domain, offset: int 
         places = forms.setdefault(id(info.form), (info.form, {}))[1]
         places[info.bit] = _centred(places.get(info.bit, 0) + weight, width)
     for form, places in forms.values():
-        present = {bit: weight for bit, weight in places.items() if weight % (1 << width)}
+        present = {bit: weight for bit, weight in places.items() if weight % modulus}
         if present:
-            shift, parts = _read_bits(form, present, width)
+            shift, parts = _read_bits(form, present, width, domain)
             const += shift
             tables += parts
     extra, terms = join(0, tables, domain)
-    const = _centred(const + extra, width)
-    reduced = []
-    for term in terms:
-        shift, smaller = _reduced(term, width, domain)
-        const += shift
-        if smaller is not None:
-            reduced.append(smaller)
-    return Form(const, tuple(reduced), width, delay)
-
-
-def _reduced(term: Term, width: int, domain: Domain) -> tuple[int, Term | None]:
-    """Return a table modulo `2^width`, as a constant and a table from 0 with the smallest range that was found."""
-    span = 1 << width
-    if term.high < span // 2:
-        return 0, term
-    choices = [_term(term.vars, (term.values + half & (span - 1)) - half, domain) for half in (0, span >> 1)]
-    choices.append((0, term))
-    return min(choices, key=lambda choice: 0 if choice[1] is None else choice[1].high)
+    return Form(_centred(const + extra, width), terms, width, delay)
 
 
 def result_bits(form: Form, domain: Domain) -> list[Fn]:
@@ -251,10 +303,7 @@ def result_bits(form: Form, domain: Domain) -> list[Fn]:
         variables = form.terms[0].vars if form.terms else ()
         values = form.const + (form.terms[0].values if form.terms else np.array(0, dtype=np.int64))
         return [make(variables, values >> j & 1, None, form.delay) for j in range(form.width)]
-    zeros = form.width
-    for term in form.terms:
-        bits = int(np.bitwise_or.reduce(term.values, axis=None))
-        zeros = min(zeros, (bits & -bits).bit_length() - 1)
+    zeros = min(form.width, form.grain.bit_length() - 1)
     result = [constant(form.const >> j & 1) for j in range(zeros)]
     for j in range(zeros, form.width):
         var = domain.variables.form_bit(form, j)

@@ -24,6 +24,8 @@ __all__ = ["LIMIT", "Fn", "TooWideError", "Variable", "Variables", "common_delay
 
 #: Combinations that a function is computed for, at most.
 LIMIT = 1 << 20
+#: Values of a sum, at most.
+_SUM_LIMIT = 1 << 22
 
 Array = npt.NDArray[Any]
 Vars = tuple[int, ...]
@@ -162,7 +164,7 @@ class Variables:
         key = (id(form), shift)
         if key not in self._values:
             low, high = form.low >> shift, form.high >> shift
-            if high - low >= LIMIT:
+            if high - low >= _SUM_LIMIT:
                 raise TooWideError(f"a sum has {high - low + 1} values, more than can be enumerated")
             self._values[key] = len(self.known)
             self.known.append(Variable(high - low + 1, form, None, low, shift))
@@ -231,7 +233,7 @@ class Variables:
         result = [self.substitute(f, mapping) for f in functions] if mapping else list(functions)
         if mapping:
             union = tuple(sorted({var for f in result for var in f.vars}))
-        if len(union) > 60 or self.combinations(union) > limit:
+        if len(union) > 1 and (len(union) > 60 or self.combinations(union) > limit):
             raise TooWideError(f"a function of {len(union)} bits or sums is too wide to be enumerated")
         return result, union
 

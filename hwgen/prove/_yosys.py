@@ -41,7 +41,7 @@ def read_design(rtl_dir: Path, signals: SignalMap) -> str:
 
     Raises:
         DataError: if a file is missing.
-        NotProvenError: if Yosys rejects the Verilog.
+        NotProvenError: if Yosys rejects the Verilog, or warns of anything in it.
         ToolError: if Yosys is not installed.
     """
     paths = verilog_files(rtl_dir, signals)
@@ -54,7 +54,7 @@ def read_design(rtl_dir: Path, signals: SignalMap) -> str:
             shutil.copyfile(path, folder / path.name)
         (folder / _SCRIPT).write_text(script(signals), encoding="ascii")
         try:
-            run_tool(
+            log = run_tool(
                 [sys.executable, "-c", _RUN_YOSYS, "-q", _SCRIPT],
                 what="Yosys",
                 cwd=folder,
@@ -62,9 +62,13 @@ def read_design(rtl_dir: Path, signals: SignalMap) -> str:
                 timeout=_TIMEOUT,
                 remedy="correct the Verilog or generate it again",
             )
-            return (folder / _NETLIST).read_text(encoding="utf-8", errors="replace")
+            text = (folder / _NETLIST).read_text(encoding="utf-8", errors="replace")
         except ToolError as error:
             lines = [line for line in str(error).splitlines() if "ERROR" in line] or [str(error).splitlines()[0]]
             raise NotProvenError(f"Yosys rejects the Verilog: {lines[0].strip()}") from None
         except OSError as error:
             raise NotProvenError(f"Yosys wrote no netlist ({error.strerror})") from None
+    warnings = [line for line in log.splitlines() if "warning" in line.lower()]
+    if warnings:  # what it only warns of, other tools reject or read in another way
+        raise NotProvenError(f"Yosys warns: {warnings[0].strip()}")
+    return text
