@@ -297,6 +297,18 @@ def read_form(bits: Sequence[Weighted], width: int, domain: Domain, offset: int 
     return Form(_centred(const + extra, width), terms, width, delay)
 
 
+def _halved(form: Form, bits: int) -> Form:
+    """Return `form >> bits`, all of whose entries are multiples of `2^bits`."""
+    if not bits:
+        return form
+
+    def halved(term: Term) -> Term:
+        other = None if term.other is None else (term.other[0] >> bits, halved(term.other[1]))
+        return Term(term.vars, term.values >> bits, term.low >> bits, term.high >> bits, other)
+
+    return Form(form.const >> bits, tuple(halved(term) for term in form.terms), form.width - bits, form.delay)
+
+
 def result_bits(form: Form, domain: Domain) -> list[Fn]:
     """Return the bits of the word that holds a form: explicit where it is one table, else bits of the sum."""
     if len(form.terms) <= 1:
@@ -305,7 +317,10 @@ def result_bits(form: Form, domain: Domain) -> list[Fn]:
         return [make(variables, values >> j & 1, None, form.delay) for j in range(form.width)]
     zeros = min(form.width, form.grain.bit_length() - 1)
     result = [constant(form.const >> j & 1) for j in range(zeros)]
-    for j in range(zeros, form.width):
-        var = domain.variables.form_bit(form, j)
+    if zeros == form.width:
+        return result
+    rest = _halved(form, zeros)
+    for j in range(rest.width):
+        var = domain.variables.form_bit(rest, j)
         result.append(Fn((var,), np.array([0, 1], dtype=np.uint8), None, form.delay))
     return result
