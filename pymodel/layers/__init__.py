@@ -1,22 +1,49 @@
 """KAN layers for torch: float ones for training, and frozen ones that compute the KAN IR's integers."""
 
+from pymodel.layers._activations import ACTIVATIONS, NO_BASE, activate
 from pymodel.layers._bspline import feature_table, uniform_knots
 from pymodel.layers._efficient_kan import MAX_ORDER, EfficientKAN, EfficientKANLinear
+from pymodel.layers._fast_kan import FastKAN, FastKANLinear
 from pymodel.layers._float_file import load_float, save_float
 from pymodel.layers._frozen import INPUT_NAME, CoderFacts, FrozenKAN, FrozenKANLinear
 from pymodel.layers._frozen_file import load_frozen, save_frozen
+from pymodel.layers._functions import (
+    BSplineFunctions,
+    Functions,
+    GramFunctions,
+    RbfFunctions,
+    gram_factor,
+    gram_values,
+)
 from pymodel.layers._handlers import ensure_layer_handlers
+from pymodel.layers._kagn import KAGN, KAGNLinear
+from pymodel.layers._kan import KAN, KANLayer
 
 __all__ = [
+    "ACTIVATIONS",
     "INPUT_NAME",
+    "KAGN",
+    "KAN",
     "MAX_ORDER",
+    "NO_BASE",
+    "BSplineFunctions",
     "CoderFacts",
     "EfficientKAN",
     "EfficientKANLinear",
+    "FastKAN",
+    "FastKANLinear",
     "FrozenKAN",
     "FrozenKANLinear",
+    "Functions",
+    "GramFunctions",
+    "KAGNLinear",
+    "KANLayer",
+    "RbfFunctions",
+    "activate",
     "ensure_layer_handlers",
     "feature_table",
+    "gram_factor",
+    "gram_values",
     "load_float",
     "load_frozen",
     "save_float",

@@ -10,7 +10,7 @@ bases are evaluated where they are not zero, in one pass, followed by one matrix
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,10 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from pymodel.errors import ModelError
+from pymodel.layers._activations import activate
 from pymodel.layers._bspline import features, input_gradient, support, uniform_knots
-from pymodel.layers._handlers import ensure_layer_handlers
+from pymodel.layers._functions import BSplineFunctions
+from pymodel.layers._kan import KAN, KANLayer, check_range
 
 __all__ = ["MAX_ORDER", "EfficientKAN", "EfficientKANLinear"]
 
@@ -70,7 +72,7 @@ class _SplineLinear(torch.autograd.Function):
         return by_x, by_base, by_spline, None, None
 
 
-class EfficientKANLinear(nn.Module):
+class EfficientKANLinear(KANLayer):
     """A float KAN layer: cubic (or other) B-splines plus a SiLU base branch.
 
     Args:
@@ -78,6 +80,7 @@ class EfficientKANLinear(nn.Module):
         grid: intervals G of the grid.
         order: spline order (polynomial degree) k, 1 … 7.
         range: [low, high] that the grid covers; outside it the bases run out, over k steps, and only the base is left.
+        activation: of the base branch.
         scale_noise, scale_base, scale_spline: of the initialisation, as in efficient-kan.
 
     Attributes:
@@ -91,7 +94,6 @@ class EfficientKANLinear(nn.Module):
     """
 
     grid: Tensor
-    mask: Tensor
 
     def __init__(
         self,
@@ -101,34 +103,30 @@ class EfficientKANLinear(nn.Module):
         grid: int = 5,
         order: int = 3,
         range: tuple[float, float] = (-1.0, 1.0),  # noqa: A002 - the name of the setting
+        activation: str = "silu",
         scale_noise: float = 0.1,
         scale_base: float = 1.0,
         scale_spline: float = 1.0,
     ) -> None:
-        super().__init__()
-        ensure_layer_handlers()
         low, high = map(float, range)
         if in_features < 1 or out_features < 1 or grid < 1 or not 1 <= order <= MAX_ORDER:
             raise ModelError(
                 f"a KAN layer needs at least 1 input, output and grid interval and an order of 1 … {MAX_ORDER}, not "
                 f"{in_features}, {out_features}, {grid} and {order}; change the model"
             )
-        if not (math.isfinite(low) and math.isfinite(high) and low < high):
-            raise ModelError(f"a grid range must be finite with low < high, not [{low}, {high}]; change the model")
-        self.in_features, self.out_features = in_features, out_features
-        self.grid_size, self.order = grid, order
-        self.low, self.high = low, high
-        self.base_weight = nn.Parameter(torch.empty(out_features, in_features))
-        self.spline_weight = nn.Parameter(torch.empty(out_features, in_features, grid + order))
+        check_range(low, high)
+        activate(activation, torch.zeros(1))
+        super().__init__(in_features, out_features, grid + order, low, high)
+        self.register_parameter("bias", None)
+        self.grid_size, self.order, self.activation = grid, order, activation
         self.register_buffer("grid", torch.from_numpy(self.knots).to(self.base_weight.dtype))
-        self.register_buffer("mask", torch.ones(out_features, in_features, dtype=torch.bool))
-        self._pruned = False
+        self._add_mask()
         self.reset_parameters(scale_noise, scale_base, scale_spline)
 
     @property
-    def n_basis(self) -> int:
-        """G + k."""
-        return self.grid_size + self.order
+    def functions(self) -> BSplineFunctions:
+        """The functions of the edges, without their weights."""
+        return BSplineFunctions(self.low, self.high, self.grid_size, self.order, self.activation)
 
     @property
     def step(self) -> float:
@@ -158,29 +156,19 @@ class EfficientKANLinear(nn.Module):
         weights = scale_spline * fit.T.reshape(self.out_features, self.in_features, self.n_basis)
         self.spline_weight.copy_(weights.to(self.spline_weight.dtype))
 
-    def apply_mask(self, mask: Tensor) -> None:
-        """Keep the edges where `mask` (N, I) is True; the others count as 0 from now on.
-
-        Raises:
-            ModelError: if the shape differs.
-        """
-        if mask.shape != self.mask.shape:
-            raise ModelError(f"a mask of shape {tuple(self.mask.shape)} was expected, not {tuple(mask.shape)}")
-        self.mask.copy_(mask.to(torch.bool))
-        self._pruned = not bool(self.mask.all())
-
-    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        super()._load_from_state_dict(*args, **kwargs)
-        self._pruned = not bool(self.mask.all())
-
     def forward(self, x: Tensor) -> Tensor:
         """Return (…, N) for inputs (…, I)."""
         flat = x.reshape(-1, self.in_features)
         mask = self.mask.unsqueeze(-1) if self._pruned else None
         geometry = (self.low, self.step, self.grid_size, self.order)
+        fused = self.activation == "silu"
+        base_weight = self.base_weight if fused else torch.zeros_like(self.base_weight)
         y: Tensor = _SplineLinear.apply(  # type: ignore[no-untyped-call]
-            flat, self.base_weight, self.spline_weight, mask, geometry
+            flat, base_weight, self.spline_weight, mask, geometry
         )
+        if not fused:
+            weight = self.base_weight if mask is None else self.base_weight * self.mask
+            y = y + nn.functional.linear(activate(self.activation, flat), weight)
         return y.reshape(*x.shape[:-1], self.out_features)
 
     def extra_repr(self) -> str:
@@ -191,15 +179,12 @@ class EfficientKANLinear(nn.Module):
         )
 
 
-class EfficientKAN(nn.Module):
+class EfficientKAN(KAN):
     """A chain of :class:`EfficientKANLinear` layers.
 
     Args:
         widths: features, hidden nodes, outputs.
-        grid, order, range: of every layer.
-
-    Attributes:
-        layers: `nn.Sequential` of the layers.
+        grid, order, range, activation: of every layer.
 
     Raises:
         ModelError: if there are fewer than two widths or an argument is out of range.
@@ -212,24 +197,11 @@ class EfficientKAN(nn.Module):
         grid: int = 5,
         order: int = 3,
         range: tuple[float, float] = (-1.0, 1.0),  # noqa: A002 - the name of the setting
+        activation: str = "silu",
     ) -> None:
-        super().__init__()
-        if len(widths) < 2:
-            raise ModelError(f"a KAN needs at least two widths (inputs, outputs), not {list(widths)}; add one")
-        self.widths = tuple(int(w) for w in widths)
-        pairs = zip(self.widths[:-1], self.widths[1:], strict=True)
-        self.layers = nn.Sequential(
-            *(EfficientKANLinear(n_in, n_out, grid=grid, order=order, range=range) for n_in, n_out in pairs)
-        )
-
-    def kan_layers(self) -> Iterator[EfficientKANLinear]:
-        """Yield the layers in order."""
-        for layer in self.layers:
-            assert isinstance(layer, EfficientKANLinear)
-            yield layer
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (…, widths[-1]) for features (…, widths[0])."""
-        for layer in self.layers:
-            x = layer(x)
-        return x
+        make = EfficientKANLinear
+        layers = [
+            make(n_in, n_out, grid=grid, order=order, range=range, activation=activation)
+            for n_in, n_out in self.pairs(widths)
+        ]
+        super().__init__(widths, layers)
