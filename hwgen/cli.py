@@ -114,6 +114,50 @@ def tables(
     console.print(f"Written to {target} (report.json has the figures)", soft_wrap=True)
 
 
+@app.command(name="synth-cpp")
+def synth_cpp(
+    file: Annotated[Path, typer.Argument(metavar="FILE.cpp", help="C++ with ap_int / ap_fixed; compiled as it is.")],
+    top: Annotated[str, typer.Option(help="The function that becomes hardware, e.g. top or ns::top<4>.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Output folder [default: out/NAME].")] = None,
+    interface: Annotated[
+        Path | None, typer.Option(help="YAML with name, length and direction of the ports; docs/openhls.md has it.")
+    ] = None,
+    include: Annotated[list[Path] | None, typer.Option("--include", "-I", help="A folder for #include.")] = None,
+    define: Annotated[list[str] | None, typer.Option("--define", "-D", help="NAME or NAME=VALUE.")] = None,
+    part: Annotated[str, typer.Option(help="The FPGA.")] = "xcvu9p-flga2104-2L-e",
+    clock_ns: Annotated[float, typer.Option(help="The clock period in nanoseconds.")] = 5.0,
+    stages: Annotated[int, typer.Option(help="Pipeline stages; 0 chooses them by the depth of the logic.")] = 0,
+    vectors: Annotated[int, typer.Option(min=1, max=10_000_000, help="Random vectors of the checks.")] = 10_000,
+    synth: Annotated[bool, typer.Option(help="Estimate LUTs and flip-flops with Yosys.")] = True,
+    quiet: _Quiet = False,
+) -> None:
+    """Turn a C++ kernel of your own into Verilog without a vendor tool, and check it by co-simulation."""
+    from hwgen.openhls import build_kernel
+    from hwgen.report import print_borders
+
+    console = _console(quiet)
+    target = out if out is not None else Path("out") / file.stem
+    result = build_kernel(
+        file,
+        top,
+        target,
+        interface=interface,
+        includes=tuple(include or ()),
+        defines=tuple(define or ()),
+        part=part,
+        clock_ns=clock_ns,
+        stages=stages,
+        vectors=vectors,
+        synth=synth,
+        console=console,
+    )
+    console.print(f"equal at every station: {', '.join(result.report['stations'])}", soft_wrap=True)
+    print_borders(console, list(result.report["equivalence"].items()))
+    figures = result.report["hardware"]["openhls"]
+    console.print(", ".join(f"{key} {value}" for key, value in figures.items() if value is not None), soft_wrap=True)
+    console.print(f"Written to {target} (report.json has the figures)", soft_wrap=True)
+
+
 @app.command()
 def verify(
     folder: _Build,
@@ -169,6 +213,32 @@ def predict(
         out.write_text(text, encoding="utf-8")
     except OSError as error:
         raise Kan4mlError(f"{out} cannot be written ({error.strerror}); choose another --out") from None
+
+
+@app.command()
+def fit(
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A build, an IR folder, or edge tables (npz).")],
+    parts: Annotated[
+        str | None, typer.Option(help="Parts, separated by commas [default: a choice of families].")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say which parts the table RTL of SOURCE will fit, before it is generated or synthesised."""
+    import json
+
+    from hwgen.fit import DEFAULT_PARTS, find_part, load_program
+    from hwgen.fit import fit as run
+    from hwgen.report import print_fit
+
+    names = DEFAULT_PARTS if parts is None else [name for name in parts.split(",") if name.strip()]
+    if not names:
+        raise Kan4mlError("--parts names no part; give some, separated by commas, such as xc7a35t,xczu7ev")
+    chosen = [find_part(name) for name in names]
+    answer = run(load_program(source), chosen)
+    if as_json:
+        typer.echo(json.dumps(answer.to_dict(), indent=1))
+    else:
+        print_fit(_console(), answer.to_dict(), answer.error)
 
 
 @app.command()

@@ -8,8 +8,29 @@ reference; the Verilog is co-simulated like that of any other engine. docs/openh
 
 from __future__ import annotations
 
-from hwgen.openhls._engine import generate
-from hwgen.openhls._errors import Refused
-from hwgen.openhls._verilog import OpenHlsDesign
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["OpenHlsDesign", "Refused", "generate"]
+from hwgen.openhls._errors import Refused
+
+if TYPE_CHECKING:
+    from hwgen.openhls._command import KernelResult, build_kernel
+    from hwgen.openhls._engine import generate
+    from hwgen.openhls._verilog import OpenHlsDesign
+
+__all__ = ["KernelResult", "OpenHlsDesign", "Refused", "build_kernel", "generate"]
+
+_PLACES = {
+    "KernelResult": "_command",
+    "build_kernel": "_command",
+    "generate": "_engine",
+    "OpenHlsDesign": "_verilog",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the rest when it is asked for: the worker processes need but a part."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)

@@ -39,9 +39,7 @@ def kernel_vectors(kernel: Kernel, count: int, seed: int = 0) -> IntArray:
     return np.concatenate([np.array(corners, dtype=np.int64), random])
 
 
-def self_check(
-    kernel: Kernel, package: str, folder: Path, X: IntArray, expected: Mapping[str, IntArray]
-) -> SelfCheck:
+def self_check(kernel: Kernel, package: str, folder: Path, X: IntArray, expected: Mapping[str, IntArray]) -> SelfCheck:
     """Run the optimised LLVM code and the optimised XLS function on `X` and compare them with what is expected.
 
     Args:

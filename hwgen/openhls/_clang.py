@@ -134,9 +134,7 @@ def _zig(arguments: Sequence[str], folder: Path, what: str) -> str:
     environment = tool_environment(ZIG_LOCAL_CACHE_DIR=str(folder / "zig-cache"))
     command = [sys.executable, "-m", "ziglang", *arguments]
     try:
-        return run_tool(
-            command, what="clang", cwd=folder, env=environment, timeout=_TIMEOUT, remedy=f"correct {what}"
-        )
+        return run_tool(command, what="clang", cwd=folder, env=environment, timeout=_TIMEOUT, remedy=f"correct {what}")
     except ToolError as error:
         lines = [line for line in str(error).splitlines() if " error: " in line]
         if not lines:
@@ -255,7 +253,11 @@ def parameter_extents(source: Source, top: str) -> list[tuple[str, int]] | None:
     with tempfile.TemporaryDirectory(prefix="kan4ml-clang-") as name:
         folder = Path(name)
         (folder / "unit.cpp").write_text(_unit(source, top), encoding="utf-8")
-        _zig(["c++", "-std=c++17", "-w", *_arguments(source), "-E", "unit.cpp", "-o", "unit.ii"], folder, source.file.name)
+        _zig(
+            ["c++", "-std=c++17", "-w", *_arguments(source), "-E", "unit.cpp", "-o", "unit.ii"],
+            folder,
+            source.file.name,
+        )
         printed = _zig(
             [
                 *("clang", "-cc1", "-triple", "x86_64-linux-gnu", "-std=c++17", "-x", "c++-cpp-output", "-w"),
@@ -264,7 +266,9 @@ def parameter_extents(source: Source, top: str) -> list[tuple[str, int]] | None:
             folder,
             source.file.name,
         )
-    pattern = re.compile(rf"^Printing (?:\S+::)?{re.escape(plain)}:\n([^\n]*?\b{re.escape(plain)}\((.*)\))", re.MULTILINE)
+    pattern = re.compile(
+        rf"^Printing (?:\S+::)?{re.escape(plain)}:\n([^\n]*?\b{re.escape(plain)}\((.*)\))", re.MULTILINE
+    )
     found = [match[2] for match in pattern.finditer(printed)]
     if not found:
         return None

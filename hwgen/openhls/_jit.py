@@ -11,6 +11,7 @@ from typing import Any
 import llvmlite.binding as llvm
 import numpy as np
 
+from hwgen.openhls._constructors import start_llvm
 from pymodel.ir import IntArray
 
 __all__ = ["Call", "CallPort", "call_rows", "run_jit", "run_library"]
@@ -79,11 +80,11 @@ def _trimmed(values: Any, port: CallPort) -> IntArray:
     return (wide << shift) >> shift if port.signed else wide & ((1 << port.width) - 1)
 
 
-def run_jit(text: str, symbol: str, call: Call, X: IntArray, machine: Any) -> IntArray:
+def run_jit(text: str, symbol: str, call: Call, X: IntArray) -> IntArray:
     """Run the function `symbol` of an LLVM module on every row."""
     module = llvm.parse_assembly(text)
     module.triple = llvm.get_process_triple()
-    engine = llvm.create_mcjit_compiler(module, machine)
+    engine = llvm.create_mcjit_compiler(module, start_llvm())
     engine.finalize_object()
     return call_rows(engine.get_function_address(symbol), call, X)
 

@@ -1,13 +1,12 @@
 """Work that may crash, in a process of its own: LLVM's JIT, static constructors, a user's C++, and XLS.
 
-As a program, `python -m hwgen.openhls._job FOLDER`, it reads `FOLDER/job.json` and writes its answer beside it.
+The other end is :mod:`hwgen.openhls._worker`; question and answer are files in one folder.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,26 +21,27 @@ from sim.process import log_tail, python_path, run_tool, tool_environment
 if TYPE_CHECKING:
     from hwgen.openhls._jit import Call
 
-__all__ = ["elaborate", "interpret", "run_csim_library", "run_optimised", "schedule"]
+__all__ = ["JOB_FILE", "REFUSED_FILE", "elaborate", "interpret", "run_csim_library", "run_optimised", "schedule"]
 
-_JOB = "job.json"
-_REFUSED = "refused.json"
+#: The question, and the answer if it was refused.
+JOB_FILE = "job.json"
+REFUSED_FILE = "refused.json"
 _TIMEOUT = 1800.0
 
 
 def _run(folder: Path, action: str, what: str, remedy: str, **options: Any) -> None:
-    (folder / _JOB).write_text(json.dumps({"action": action, **options}), encoding="utf-8")
-    (folder / _REFUSED).unlink(missing_ok=True)
+    (folder / JOB_FILE).write_text(json.dumps({"action": action, **options}), encoding="utf-8")
+    (folder / REFUSED_FILE).unlink(missing_ok=True)
     environment = tool_environment(PYTHONPATH=python_path())
-    command = [sys.executable, "-m", "hwgen.openhls._job", str(folder)]
+    command = [sys.executable, "-m", "hwgen.openhls._worker", str(folder)]
     try:
         run_tool(command, what=what, cwd=folder, env=environment, timeout=_TIMEOUT, remedy=remedy)
     except ToolError as error:
         lines = log_tail(str(error)).splitlines()
         reason = next((line for line in reversed(lines) if line.strip()), "no message")
         raise ToolError(f"{what} ended without a result ({reason.strip()[:300]}); {remedy}") from None
-    if (folder / _REFUSED).is_file():
-        raise Refused(*json.loads((folder / _REFUSED).read_text(encoding="utf-8")))
+    if (folder / REFUSED_FILE).is_file():
+        raise Refused(*json.loads((folder / REFUSED_FILE).read_text(encoding="utf-8")))
 
 
 def elaborate(folder: Path, text: str, symbol: str, shown: str) -> tuple[str, dict[str, dict[str, Any]]]:
@@ -92,79 +92,3 @@ def interpret(folder: Path, package: str, X: IntArray, **options: Any) -> IntArr
 def _answer(folder: Path) -> IntArray:
     answer: IntArray = np.load(folder / "Y.npy", allow_pickle=False)
     return answer
-
-
-def _do_elaborate(folder: Path, job: Mapping[str, Any]) -> None:
-    from hwgen.openhls._constructors import global_bytes, run_constructors, start_llvm
-    from hwgen.openhls._optimise import clean, optimise
-
-    machine = start_llvm()
-    text = clean((folder / "unit.ll").read_text(encoding="utf-8"))
-    text = run_constructors(text, job["symbol"], job["shown"], machine)
-    text = optimise(text, job["symbol"], job["shown"], machine)
-    (folder / "optimised.ll").write_text(text, encoding="utf-8")
-    (folder / "globals.json").write_text(json.dumps(global_bytes(text, machine)), encoding="utf-8")
-
-
-def _do_jit(folder: Path, job: Mapping[str, Any]) -> None:
-    from hwgen.openhls._constructors import start_llvm
-    from hwgen.openhls._jit import read_call, run_jit
-
-    text = (folder / "optimised.ll").read_text(encoding="utf-8")
-    answer = run_jit(text, job["symbol"], read_call(job["call"]), np.load(folder / "X.npy"), start_llvm())
-    np.save(folder / "Y.npy", answer)
-
-
-def _do_library(folder: Path, job: Mapping[str, Any]) -> None:
-    from hwgen.openhls._jit import read_call, run_library
-
-    answer = run_library(Path(job["library"]), "kan4ml_top", read_call(job["call"]), np.load(folder / "X.npy"))
-    np.save(folder / "Y.npy", answer)
-
-
-def _do_schedule(folder: Path, job: Mapping[str, Any]) -> None:
-    from hwgen.openhls._xls import optimised, pipeline_verilog, suggested_stages
-
-    package = optimised((folder / "package.ir").read_text(encoding="utf-8"))
-    (folder / "optimised.ir").write_text(package, encoding="utf-8")
-    stages = job["stages"] or suggested_stages(package)
-    (folder / "stages.txt").write_text(str(stages), encoding="utf-8")
-    verilog = pipeline_verilog(package, job["module"], stages)
-    (folder / "core.v").write_text(verilog, encoding="utf-8")
-
-
-def _do_interpret(folder: Path, job: Mapping[str, Any]) -> None:
-    from hwgen.openhls._xls import run_function
-
-    options = {key: value for key, value in job.items() if key != "action"}
-    package = (folder / "function.ir").read_text(encoding="utf-8")
-    np.save(folder / "Y.npy", run_function(package, np.load(folder / "X.npy"), **options))
-
-
-_ACTIONS: dict[str, Callable[[Path, Mapping[str, Any]], None]] = {
-    "elaborate": _do_elaborate,
-    "jit": _do_jit,
-    "library": _do_library,
-    "schedule": _do_schedule,
-    "interpret": _do_interpret,
-}
-
-
-def main() -> None:
-    """Do one job."""
-    import os
-
-    folder = Path(sys.argv[1])
-    job = json.loads((folder / _JOB).read_text(encoding="utf-8"))
-    try:
-        _ACTIONS[job["action"]](folder, job)
-    except Refused as error:
-        text = json.dumps([error.construct, error.function, error.remedy])
-        (folder / _REFUSED).write_text(text, encoding="utf-8")
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)  # JIT objects that are destroyed late may crash
-
-
-if __name__ == "__main__":
-    main()

@@ -87,7 +87,9 @@ def find_interface(compiled: Compiled, specs: tuple[PortSpec, ...] | None, sourc
         specs = tuple(PortSpec(name, count) for name, count in extents)
     if len(specs) != len(parameters):
         raise Refused(
-            f"an interface of {len(specs)} ports for {len(parameters)} parameters", interface.top, "list every parameter"
+            f"an interface of {len(specs)} ports for {len(parameters)} parameters",
+            interface.top,
+            "list every parameter",
         )
     ports = [*interface.ports[:skip], *(_port(interface.top, p, s) for p, s in zip(parameters, specs, strict=True))]
     names = [p.name for p in ports]
@@ -122,9 +124,7 @@ def _port(top: str, port: Port, spec: PortSpec) -> Port:
     return replace(port, name=spec.name or port.name, count=port.count or spec.count, direction=direction)
 
 
-def elaborate_kernel(
-    source: Source, top: str, folder: Path, specs: tuple[PortSpec, ...] | None = None
-) -> Elaborated:
+def elaborate_kernel(source: Source, top: str, folder: Path, specs: tuple[PortSpec, ...] | None = None) -> Elaborated:
     """Compile a file, run its constructors, optimise, and parse the top function.
 
     Args:

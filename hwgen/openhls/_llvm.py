@@ -12,7 +12,17 @@ from dataclasses import dataclass, field
 
 from hwgen.openhls._errors import Refused
 
-__all__ = ["Block", "Constant", "Function", "Instruction", "LlvmType", "Local", "Operand", "parse_function", "parse_type"]
+__all__ = [
+    "Block",
+    "Constant",
+    "Function",
+    "Instruction",
+    "LlvmType",
+    "Local",
+    "Operand",
+    "parse_function",
+    "parse_type",
+]
 
 
 @dataclass(frozen=True)
@@ -98,13 +108,12 @@ POINTER = LlvmType("ptr", 8, 8, 64)
 _INT = re.compile(r"i(\d+)")
 _WORD = re.compile(r'[%@]"(?:[^"\\]|\\.)*"|[%@]?[-\w.$]+|\.\.\.|c"[^"]*"|[()\[\]{}<>,*=!#:|]|"[^"]*"')
 _FLAGS = frozenset(
-    "nsw nuw exact inbounds nusw disjoint nneg samesign tail musttail notail fast nnan ninf nsz arcp contract afn "
-    "reassoc inrange".split()
+    ["nsw", "nuw", "exact", "inbounds", "nusw", "disjoint", "nneg", "samesign", "tail", "musttail", "notail", "fast", "nnan", "ninf", "nsz", "arcp", "contract", "afn", "reassoc", "inrange"]
 )
-_BINARY = frozenset("add sub mul udiv sdiv urem srem shl lshr ashr and or xor".split())
-_CASTS = frozenset("zext sext trunc ptrtoint inttoptr bitcast".split())
+_BINARY = frozenset(["add", "sub", "mul", "udiv", "sdiv", "urem", "srem", "shl", "lshr", "ashr", "and", "or", "xor"])
+_CASTS = frozenset(["zext", "sext", "trunc", "ptrtoint", "inttoptr", "bitcast"])
 _TYPE_STARTS = frozenset(["ptr", "void", "[", "{", "<", "half", "float", "double"])
-_FLOATS = frozenset("half bfloat float double x86_fp80 fp128".split())
+_FLOATS = frozenset(["half", "bfloat", "float", "double", "x86_fp80", "fp128"])
 
 
 def integer(bits: int) -> LlvmType:
@@ -287,7 +296,7 @@ class _Tokens:
         return Constant(offset, base.symbol)
 
 
-_VALUES = frozenset("true false null undef poison zeroinitializer getelementptr label".split())
+_VALUES = frozenset(["true", "false", "null", "undef", "poison", "zeroinitializer", "getelementptr", "label"])
 
 
 def _plain(token: str) -> str:
@@ -540,4 +549,3 @@ def _head(head: str, name: str, named: dict[str, str], shown: str) -> Function:
         parameters.append((_plain(tokens.next()), t))
         tokens.accept(",")
     return Function(name, result, parameters, sret, {})
-

@@ -77,7 +77,7 @@ def linear(builder: Builder, number: int) -> Linear:
             return linear(builder, op.args[0]).plus(linear(builder, op.args[1]), -1)
         for this, other in ((0, 1), (1, 0)):
             x, y = builder.facts[op.args[this]], builder.facts[op.args[other]]
-            if op.kind == "or" and 0 <= y.low and y.high < 1 << x.zeros:  # no common bit: a sum
+            if op.kind == "or" and y.low >= 0 and y.high < 1 << x.zeros:  # no common bit: a sum
                 return linear(builder, op.args[this]).plus(linear(builder, op.args[other]))
             factor = y.constant
             if factor is None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import llvmlite.binding as llvm
 
+from hwgen.openhls._constructors import start_llvm
 from hwgen.openhls._errors import Refused
 
 __all__ = ["clean", "optimise"]
@@ -45,14 +45,13 @@ def _limits(shown: str, count: int) -> None:
 _MAX_INSTRUCTIONS = 200_000
 
 
-def optimise(text: str, top: str, shown: str, machine: Any) -> str:
+def optimise(text: str, top: str, shown: str) -> str:
     """Return the optimised module, every value named.
 
     Args:
         text: LLVM code without static constructors.
         top: mangled name of the kernel.
         shown: its name in messages.
-        machine: see :func:`._constructors.start_llvm`.
 
     Raises:
         Refused: if the unrolled kernel is too large.
@@ -72,7 +71,7 @@ def optimise(text: str, top: str, shown: str, machine: Any) -> str:
         options.loop_vectorization = False
         options.slp_vectorization = False
         options.loop_unrolling = True
-        builder = llvm.create_pass_builder(machine, options)
+        builder = llvm.create_pass_builder(start_llvm(), options)
         passes = builder.getModulePassManager()
         if last:
             passes.add_instruction_namer_pass()

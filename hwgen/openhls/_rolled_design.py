@@ -19,6 +19,7 @@ from hwgen.openhls._llvm import parse_function
 from hwgen.openhls._rolled import Rolled, roll
 from hwgen.openhls._rolled_codegen import generate_verilog
 from hwgen.openhls._rolled_project import LayerCall, layer_calls, layer_unit, project_source
+from hwgen.openhls._rolled_run import used_words
 from hwgen.openhls._rolled_verilog import (
     Layer,
     axis_verilog,
@@ -143,7 +144,9 @@ def generate_rolled(project: Path, ir: KanIR, out: Path, *, stages: int = 4) -> 
         raise Refused("layers that the model's IR does not have", calls[0].top, "convert the model again")
     rolled = {call.layer: kernel_of(project, call, nodes[call.layer], clock) for call in calls}
     start = time.monotonic()
-    layers, texts, jobs = [], {}, []
+    layers: list[Layer] = []
+    texts: dict[str, str] = {}
+    jobs: list[tuple[str, str, str, int]] = []
     for at, (name, kernel) in enumerate(rolled.items()):
         module = f"{_PREFIX}_{name}"
         package, packed, _ = proc_package(kernel, f"{module}_proc")
@@ -172,12 +175,14 @@ def generate_rolled(project: Path, ir: KanIR, out: Path, *, stages: int = 4) -> 
     out.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         (out / name).write_text(text, encoding="utf-8")
+    start = time.monotonic()
     memories = tuple(
-        MemoryUse(layer, table.name, table.words, 0, stored_bits(table))
+        MemoryUse(layer, table.name, table.words, used, stored_bits(table))
         for layer, kernel in rolled.items()
-        for table in kernel.tables
+        for table, used in zip(kernel.tables, used_words(kernel), strict=True)
         if stored_bits(table)
     )
+    clock["reachable words"] = time.monotonic() - start
     return RolledDesign(_TOP, layers[0].rolled.trip, rolled, memories, clock)
 
 

@@ -6,6 +6,7 @@ function per layer that makes the very call which the top function makes.
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,7 @@ def layer_calls(project: Path) -> list[LayerCall]:
         for match in _CALL.finditer(text)
     ]
     others = re.findall(r"\bnnet::\w+<", text)
-    chained = all(a.target == b.source for a, b in zip(calls, calls[1:], strict=False))
+    chained = all(a.target == b.source for a, b in itertools.pairwise(calls))
     if not calls or others or not chained:
         raise Refused(
             "a model that is not one chain of KAN layers",

@@ -149,7 +149,7 @@ def _shl(e: Emitter, op: Op, r: Fact) -> str:
     if n.constant is not None and 0 <= n.constant < op.width:
         return e.get(a, r.width, r.zeros - n.constant)
     name, width = e.pattern(amount)
-    least = n.low if 0 <= n.low and r.zeros == e.builder.facts[a].zeros + n.low else 0
+    least = n.low if n.low >= 0 and r.zeros == e.builder.facts[a].zeros + n.low else 0
     if least:
         name = e.node("v", "sub", width, f"{name}, {e.literal(least, width)}")
     return e.node("v", "shll", r.width, f"{e.get(a, r.width, r.zeros - least)}, {name}")
