@@ -58,7 +58,7 @@ class HardwareSettings:
             above 1), or `edge_table`.
         reuse_factor: multiplications per multiplier and sample in the HLS layers: 1 (fully parallel), another divisor
             of the layer's inputs, or `all` (one input per clock); one for all layers or a list with one per layer.
-        rtl: engines that make Verilog; `tables`, or none.
+        rtl: engines that make Verilog; `tables` (from the edge tables), `openhls` (from the C++), both, or none.
         synth: whether to estimate the RTL with Yosys.
         vectors: random input vectors of the equivalence checks, beside the test rows and the corners.
         rtl_vectors: at most so many vectors in RTL simulation; None simulates all.
@@ -102,8 +102,8 @@ class HardwareSettings:
             if isinstance(reuse, str) and reuse != ALL_INPUTS:
                 raise ConfigError(f"hardware.reuse_factor must be an integer or {ALL_INPUTS}, not {reuse!r}; change it")
         for engine in self.rtl:
-            if engine in _ENGINES[1:]:
-                raise ConfigError(f"hardware.rtl engine {engine!r} is not available yet; use [tables] or []")
+            if engine in _ENGINES[2:]:
+                raise ConfigError(f"hardware.rtl engine {engine!r} is not available yet; use [tables, openhls] or []")
             if engine not in _ENGINES:
                 raise ConfigError(f"hardware.rtl has the unknown engine {engine!r}; {suggest(engine, _ENGINES)}")
         if len(set(self.rtl)) != len(self.rtl):
@@ -134,7 +134,7 @@ class Config:
     def __post_init__(self) -> None:
         widths = self.model.widths
         bits = max(self.quantize.activation_bits(layer) for layer in range(len(widths) - 1))
-        if bits > MAX_TABLE_BITS and (self.hardware.rtl or self.hardware.strategy == "edge_table"):
+        if bits > MAX_TABLE_BITS and ("tables" in self.hardware.rtl or self.hardware.strategy == "edge_table"):
             raise ConfigError(
                 f"tables hold codes of at most {MAX_TABLE_BITS} bits, but quantize asks for {bits} bits of activations; "
                 "lower them, or set hardware.rtl to [] and hardware.strategy to latency"

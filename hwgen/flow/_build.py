@@ -15,6 +15,7 @@ from hwgen._clock import StageClock
 from hwgen._output import check_target, keep_failed, staged
 from hwgen.config import Config, dump_config
 from hwgen.flow._metrics import metric_values, test_details
+from hwgen.openhls import OpenHlsDesign, require_clang
 from hwgen.report import REPORT_SCHEMA, border_entry, layer_entries, renew_html, save_report, tool_versions
 from hwgen.synth import Synthesis, SynthEstimate, netlist_border, require_yosys, synthesise, yosys_family
 from hwgen.tables import TablesDesign, generate
@@ -36,6 +37,8 @@ __all__ = ["BuildResult", "build"]
 
 #: Seed of the random vectors, bubbles and stalls; the configuration's seeds are for data and training.
 _VECTOR_SEED = 0
+#: Vectors of the self-check of open HLS and of its Verilog bench; co-simulation gets all of them.
+_OPENHLS_ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,8 @@ def _check_tools(config: Config) -> None:
         ToolError: for a missing tool.
     """
     find_compiler()
+    if "openhls" in config.hardware.rtl:
+        require_clang()
     if config.hardware.rtl:
         find_tools()
         if config.hardware.synth:
@@ -112,6 +117,8 @@ def _stages(config: Config, dataset: Dataset, work: Path, clock: StageClock) -> 
     with ThreadPoolExecutor(max_workers=1) as pool:
         synth = hardware.generate_rtl(pool)
         csim, Y_csim = hardware.csim()
+        if csim.equal:  # otherwise the difference of the C++ is what there is to report
+            synth |= hardware.generate_from_cpp(pool)
         borders.append(csim)
         cosims = hardware.cosim()
         borders += [border for border, _ in cosims.values()]
@@ -183,20 +190,37 @@ class _Hardware:
     expected: dict[str, IntArray]
     work: Path
     clock: StageClock
-    designs: dict[str, TablesDesign] = field(default_factory=dict)
+    designs: dict[str, TablesDesign | OpenHlsDesign] = field(default_factory=dict)
 
     def generate_rtl(self, pool: ThreadPoolExecutor) -> dict[str, Future[Synthesis]]:
-        """Write the RTL of every engine and start its synthesis, which runs beside everything that follows."""
-        futures = {}
+        """Write the RTL of the tables and start its synthesis, which runs beside everything that follows."""
         settings = self.config.hardware
-        for engine in settings.rtl:
-            folder = self.work / "rtl" / engine
-            with self.clock.stage("rtl", f"RTL ({engine})"):
-                folder.mkdir(parents=True)
-                self.designs[engine] = generate(self.ir, folder, part=settings.part, clock_ns=settings.clock_ns)
-            if settings.synth:
-                futures[engine] = pool.submit(synthesise, folder, part=settings.part)
-        return futures
+        if "tables" not in settings.rtl:
+            return {}
+        folder = self.work / "rtl" / "tables"
+        with self.clock.stage("rtl", "RTL (tables)"):
+            folder.mkdir(parents=True)
+            self.designs["tables"] = generate(self.ir, folder, part=settings.part, clock_ns=settings.clock_ns)
+        return {"tables": pool.submit(synthesise, folder, part=settings.part)} if settings.synth else {}
+
+    def generate_from_cpp(self, pool: ThreadPoolExecutor) -> dict[str, Future[Synthesis]]:
+        """Make RTL of the C++ project, which was converted before, and start its synthesis."""
+        settings = self.config.hardware
+        if "openhls" not in settings.rtl:
+            return {}
+        from hwgen.openhls import generate as generate_openhls
+
+        folder = self.work / "rtl" / "openhls"
+        with self.clock.stage("rtl", "RTL (openhls)"):
+            self.designs["openhls"] = generate_openhls(
+                self.ir,
+                folder,
+                project=self.work / "hls",
+                part=settings.part,
+                clock_ns=settings.clock_ns,
+                vectors=self.X[self.rtl_rows[:_OPENHLS_ROWS]],
+            )
+        return {"openhls": pool.submit(synthesise, folder, part=settings.part)} if settings.synth else {}
 
     def csim(self) -> tuple[Border, IntArray]:
         """Convert with hls4ml, compile, run and compare."""
@@ -219,7 +243,7 @@ class _Hardware:
     def cosim(self) -> dict[str, tuple[Border, CosimResult]]:
         """Co-simulate every engine and compare."""
         results = {}
-        for engine in self.config.hardware.rtl:
+        for engine in self.designs:
             with self.clock.stage("cosim", f"RTL ({engine}) co-simulated and compared"):
                 folder = self.work / "rtl" / engine
                 results[engine] = rtl_border(folder, self.X, self.rtl_rows, self.expected, _VECTOR_SEED)
@@ -251,9 +275,23 @@ def _equivalence(borders: list[Border]) -> dict[str, Any]:
     return entries
 
 
-def _hardware_entry(cosim: CosimResult, design: TablesDesign, synth: SynthEstimate | None) -> dict[str, Any]:
+def _hardware_entry(
+    cosim: CosimResult, design: TablesDesign | OpenHlsDesign, synth: SynthEstimate | None
+) -> dict[str, Any]:
     keys = ("lut", "lut_paired", "lut_paired_strict", "ff", "dsp", "bram", "carry")
     counts: dict[str, Any] = {key: None if synth is None else getattr(synth, key) for key in keys}
+    if not isinstance(design, TablesDesign):
+        return {
+            "latency_cycles": cosim.latency,
+            "ii": cosim.ii,
+            **counts,
+            "basis_lut_fraction": None,  # basis units are not told from other logic
+            "stages": design.stages,
+            "operations": design.operations,
+            "multiplications": design.multiplications,
+            "roms": design.roms,
+            "top": design.top,
+        }
     return {
         "latency_cycles": cosim.latency,
         "ii": cosim.ii,

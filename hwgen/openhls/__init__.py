@@ -13,17 +13,19 @@ from typing import TYPE_CHECKING, Any
 from hwgen.openhls._errors import Refused
 
 if TYPE_CHECKING:
+    from hwgen.openhls._clang import require_clang
     from hwgen.openhls._command import KernelResult, build_kernel
     from hwgen.openhls._engine import generate
     from hwgen.openhls._verilog import OpenHlsDesign
 
-__all__ = ["KernelResult", "OpenHlsDesign", "Refused", "build_kernel", "generate"]
+__all__ = ["KernelResult", "OpenHlsDesign", "Refused", "build_kernel", "generate", "require_clang"]
 
 _PLACES = {
     "KernelResult": "_command",
     "build_kernel": "_command",
     "generate": "_engine",
     "OpenHlsDesign": "_verilog",
+    "require_clang": "_clang",
 }
 
 

@@ -121,13 +121,14 @@ class Compiled:
 
 
 def require_clang() -> None:
-    """Check that the compiler is installed.
+    """Check that the packages of this engine are installed.
 
     Raises:
-        ToolError: if it is not.
+        ToolError: naming the one that is not.
     """
-    if importlib.util.find_spec("ziglang") is None:
-        raise ToolError("open HLS needs clang, which is not installed; pip install 'kan4ml[openhls]'")
+    for package, what in (("ziglang", "clang"), ("llvmlite", "LLVM"), ("xls", "XLS")):
+        if importlib.util.find_spec(package) is None:
+            raise ToolError(f"open HLS needs {what}, which is not installed; pip install 'kan4ml[openhls]'")
 
 
 def _zig(arguments: Sequence[str], folder: Path, what: str) -> str:

@@ -7,7 +7,7 @@ from pymodel.errors import Kan4mlError
 __all__ = ["Refused"]
 
 
-class Refused(Kan4mlError):
+class Refused(Kan4mlError):  # noqa: N818 - what happened to the construct; the message is the error
     """A C++ construct that has no hardware here; refusing it is the alternative to wrong hardware.
 
     Attributes:

@@ -108,7 +108,28 @@ POINTER = LlvmType("ptr", 8, 8, 64)
 _INT = re.compile(r"i(\d+)")
 _WORD = re.compile(r'[%@]"(?:[^"\\]|\\.)*"|[%@]?[-\w.$]+|\.\.\.|c"[^"]*"|[()\[\]{}<>,*=!#:|]|"[^"]*"')
 _FLAGS = frozenset(
-    ["nsw", "nuw", "exact", "inbounds", "nusw", "disjoint", "nneg", "samesign", "tail", "musttail", "notail", "fast", "nnan", "ninf", "nsz", "arcp", "contract", "afn", "reassoc", "inrange"]
+    [
+        "nsw",
+        "nuw",
+        "exact",
+        "inbounds",
+        "nusw",
+        "disjoint",
+        "nneg",
+        "samesign",
+        "tail",
+        "musttail",
+        "notail",
+        "fast",
+        "nnan",
+        "ninf",
+        "nsz",
+        "arcp",
+        "contract",
+        "afn",
+        "reassoc",
+        "inrange",
+    ]
 )
 _BINARY = frozenset(["add", "sub", "mul", "udiv", "sdiv", "urem", "srem", "shl", "lshr", "ashr", "and", "or", "xor"])
 _CASTS = frozenset(["zext", "sext", "trunc", "ptrtoint", "inttoptr", "bitcast"])
@@ -145,18 +166,18 @@ class _Tokens:
         return self._tokens[self._at] if self._at < len(self._tokens) else ""
 
     def next(self) -> str:
-        token = self.peek()
+        word = self.peek()
         self._at += 1
-        return token
+        return word
 
-    def accept(self, token: str) -> bool:
-        if self.peek() != token:
+    def accept(self, word: str) -> bool:
+        if self.peek() != word:
             return False
         self._at += 1
         return True
 
-    def expect(self, token: str) -> None:
-        if not self.accept(token):
+    def expect(self, word: str) -> None:
+        if not self.accept(word):
             raise self.odd()
 
     def odd(self) -> Refused:
@@ -170,60 +191,60 @@ class _Tokens:
     def skip_attributes_before_type(self) -> None:
         """Skip linkage, visibility, calling convention and result attributes."""
         while not (_INT.fullmatch(self.peek()) or self.peek() in _TYPE_STARTS or self.peek() in self._named):
-            token = self.next()
+            word = self.next()
             if self.peek() == "(":
                 self.skip_group()
-            elif not token:
+            elif not word:
                 raise self.odd()
 
-    def has_before_comma(self, word: str) -> bool:
-        """Return whether `word` comes before the next comma outside parentheses; the cursor stays."""
+    def has_before_comma(self, wanted: str) -> bool:
+        """Return whether `wanted` comes before the next comma outside parentheses; the cursor stays."""
         depth = 0
-        for token in self._tokens[self._at :]:
-            if depth == 0 and token in (",", ")"):
+        for word in self._tokens[self._at :]:
+            if depth == 0 and word in (",", ")"):
                 return False
-            if token == word:
+            if word == wanted:
                 return True
-            depth += (token == "(") - (token == ")")
+            depth += (word == "(") - (word == ")")
         return False
 
     def skip_group(self) -> None:
         """Skip a parenthesised group, the opening parenthesis included."""
         depth = 0
         while True:
-            token = self.next()
-            depth += (token == "(") - (token == ")")
-            if depth == 0 or not token:
+            word = self.next()
+            depth += (word == "(") - (word == ")")
+            if depth == 0 or not word:
                 return
 
     def type(self) -> LlvmType:
-        token = self.next()
-        if match := _INT.fullmatch(token):
+        word = self.next()
+        if match := _INT.fullmatch(word):
             return integer(int(match[1]))
-        if token == "ptr":
+        if word == "ptr":
             if self.accept("addrspace"):
                 self.skip_group()
             return POINTER
-        if token == "void":
+        if word == "void":
             return VOID
-        if token == "[":
+        if word == "[":
             count = int(self.next())
             self.expect("x")
             inner = self.type()
             self.expect("]")
             return LlvmType("array", count * inner.size, inner.align, 0, count, (inner,))
-        if token == "{":
+        if word == "{":
             return self._struct("}", packed=False)
-        if token == "<" and self.peek() == "{":
+        if word == "<" and self.peek() == "{":
             self.next()
             result = self._struct("}", packed=True)
             self.expect(">")
             return result
-        if token in self._named:
-            return parse_type(self._named[token], self._named, self._function)
-        if token in _FLOATS:
-            raise Refused(f"floating point ({token})", self._function, "use ap_fixed, or compute tables beforehand")
-        if token == "<":
+        if word in self._named:
+            return parse_type(self._named[word], self._named, self._function)
+        if word in _FLOATS:
+            raise Refused(f"floating point ({word})", self._function, "use ap_fixed, or compute tables beforehand")
+        if word == "<":
             raise Refused("a vector type", self._function, "write the loop without vector intrinsics")
         raise self.odd()
 
@@ -242,18 +263,18 @@ class _Tokens:
         return LlvmType("struct", -(-at // align) * align, align, 0, 0, tuple(inner), tuple(offsets))
 
     def value(self, t: LlvmType) -> Operand:
-        token = self.next()
-        if token.startswith("%"):
-            return Local(_plain(token))
-        if token.startswith("@"):
-            return Constant(0, _plain(token))
-        if token == "true":
+        word = self.next()
+        if word.startswith("%"):
+            return Local(_plain(word))
+        if word.startswith("@"):
+            return Constant(0, _plain(word))
+        if word == "true":
             return Constant(1)
-        if token in ("false", "null", "undef", "poison", "zeroinitializer"):
+        if word in ("false", "null", "undef", "poison", "zeroinitializer"):
             return Constant(0)
-        if re.fullmatch(r"-?\d+", token):
-            return Constant(int(token) & ((1 << t.bits) - 1))
-        if token == "getelementptr":
+        if re.fullmatch(r"-?\d+", word):
+            return Constant(int(word) & ((1 << t.bits) - 1))
+        if word == "getelementptr":
             return self._constant_address()
         raise self.odd()
 
@@ -264,9 +285,9 @@ class _Tokens:
 
     def skip_attributes(self) -> None:
         """Skip parameter attributes: words, and words with a group."""
-        while (token := self.peek()) and re.fullmatch(r"[a-z_]+", token) and token not in _VALUES:
+        while (word := self.peek()) and re.fullmatch(r"[a-z_]+", word) and word not in _VALUES:
             self.next()
-            if token == "align" and self.peek() != "(":
+            if word == "align" and self.peek() != "(":
                 self.next()
             elif self.peek() == "(":
                 self.skip_group()
@@ -299,8 +320,8 @@ class _Tokens:
 _VALUES = frozenset(["true", "false", "null", "undef", "poison", "zeroinitializer", "getelementptr", "label"])
 
 
-def _plain(token: str) -> str:
-    name = token[1:]
+def _plain(word: str) -> str:
+    name = word[1:]
     return name[1:-1] if name.startswith('"') else name
 
 

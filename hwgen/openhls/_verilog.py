@@ -128,8 +128,10 @@ def write_rtl(
         model: what it is, for comments: an identifier or a C++ name.
         nodes: names of the IR's nodes, none of which can be seen inside.
         output: the node that the output port carries.
-        part, clock_ns: for `vivado.tcl` and `constraints.xdc`.
-        X, Y: vectors of the self-checking benches, slot by slot.
+        part: the FPGA, for `vivado.tcl`.
+        clock_ns: the clock period, for `constraints.xdc`.
+        X: input integers of the self-checking benches, slot by slot.
+        Y: their output integers.
     """
     ins, outs = slots(interface.inputs), slots(interface.outputs)
     latency = pipeline.stages + _EXTRA_EDGES

@@ -63,7 +63,7 @@ CONFIGS: dict[str, tuple[dict[str, object], str]] = {
     "a folder instead of a file": ({"data": {"path": "."}}, "folder"),
     "label column absent": ({"data": {"label": "kinds"}}, "kind"),
     "a part that Yosys does not know": ({"hardware": {"part": "lattice"}}, "part"),
-    "an engine of a later version": ({"hardware": {"rtl": ["openhls"]}}, "openhls"),
+    "an engine of a later version": ({"hardware": {"rtl": ["bambu"]}}, "bambu"),
     "io_stream": ({"hardware": {"io": "io_stream"}}, "io"),
     "reuse factor": ({"hardware": {"reuse_factor": 4}}, "reuse"),
     "model name with a path": ({"model": {"name": "../../x"}}, "name"),

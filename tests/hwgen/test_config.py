@@ -112,7 +112,6 @@ OVERRIDES = {
     "hardware.synth=1": r"hardware\.synth must be true or false, not 1",
     "hardware.rtl=tables": r"hardware\.rtl must be a list, not 'tables'",
     "hardware.rtl=[vitis]": "engine 'vitis' is not available yet",
-    "hardware.rtl=[openhls]": "engine 'openhls' is not available yet",
     "hardware.rtl=[bambu]": "engine 'bambu' is not available yet",
     "hardware.rtl=[table]": r"unknown engine 'table'; did you mean 'tables'\?",
     "hardware.rtl=[tables, tables]": "names an engine twice",
