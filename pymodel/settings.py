@@ -186,6 +186,8 @@ class QuantizeSettings:
         activations: bits of the codes at a layer's input.
         base_weights, spline_weights: bits of the two branches' weights.
         basis: bits of the basis values and of the base branch's activation table.
+        implementation: of the basis unit: `rom` (a table by code) or `arith` (integer polynomials, interpolation or
+            recurrence); both are exact in every station, `arith` rounds a little more.
         edge: bits of an edge's table entry when the edge-table form is trained directly; None trains the branches.
         first_activations: code bits of the first layer; None stands for `activations` and is replaced by it.
         input: bits of the integers X at which the chip starts.
@@ -199,6 +201,7 @@ class QuantizeSettings:
     base_weights: int = 4
     spline_weights: int = 4
     basis: int = 6
+    implementation: str = "rom"
     edge: int | None = None
     first_activations: int | None = None
     input: int = 8
@@ -211,6 +214,7 @@ class QuantizeSettings:
         _integer("quantize.base_weights", self.base_weights, 2, 16)
         _integer("quantize.spline_weights", self.spline_weights, 2, 16)
         _integer("quantize.basis", self.basis, 2, 16)
+        _choice("quantize.implementation", self.implementation, ("rom", "arith"))
         if self.edge is not None:
             _integer("quantize.edge", self.edge, 2, 16)
         if self.first_activations is None:

@@ -342,6 +342,7 @@ class GramArith(Basis):
         ranges = {
             "product": check_exact("a product", *products),
             "sum": check_exact("a polynomial", *sums, moved),
+            "polynomial": (int(stacked.min()), int(stacked.max())),
             "value": check_exact("a value", self.silu),
         }
         _put(self, values, np.zeros(self.n_codes, dtype=np.int64), ranges)
@@ -350,3 +351,8 @@ class GramArith(Basis):
     def n_basis(self) -> int:  # type: ignore[override]
         """Degree + 1."""
         return int(self.factors.size)
+
+    @property
+    def polynomials(self) -> tuple[int, int]:
+        """The smallest and the largest `P_n` of all codes, in units of `2^-F`."""
+        return self.ranges["polynomial"]

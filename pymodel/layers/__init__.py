@@ -1,7 +1,7 @@
 """KAN layers for torch: float ones for training, and frozen ones that compute the KAN IR's integers."""
 
 from pymodel.layers._activations import ACTIVATIONS, NO_BASE, activate
-from pymodel.layers._bspline import feature_table, uniform_knots
+from pymodel.layers._bspline import cell_matrix, feature_table, uniform_knots
 from pymodel.layers._efficient_kan import MAX_ORDER, EfficientKAN, EfficientKANLinear
 from pymodel.layers._fast_kan import FastKAN, FastKANLinear
 from pymodel.layers._float_file import load_float, save_float
@@ -40,6 +40,7 @@ __all__ = [
     "KANLayer",
     "RbfFunctions",
     "activate",
+    "cell_matrix",
     "ensure_layer_handlers",
     "feature_table",
     "gram_factor",

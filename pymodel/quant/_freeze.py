@@ -10,8 +10,7 @@ import torch
 from pymodel.errors import ModelError
 from pymodel.ir import (
     BaseBranch,
-    BasisKind,
-    BasisRom,
+    Basis,
     EdgeTable,
     FixedPoint,
     HostSpec,
@@ -20,12 +19,13 @@ from pymodel.ir import (
     Rescale,
     SplineBranch,
 )
-from pymodel.layers import FrozenKAN, FrozenKANLinear
+from pymodel.layers import NO_BASE, FrozenKAN, FrozenKANLinear, Functions
 from pymodel.quant._functions import MULTIPLIER_BITS, dyadic
 from pymodel.quant._layers import Codes, QuantKANLinear, rescale_bias
 from pymodel.quant._model import QuantKAN
 from pymodel.quant._quantizers import ActivationQuantizer
-from pymodel.quant._tables import exact_basis, exact_silu, round_basis
+from pymodel.quant._tables import base_table
+from pymodel.quant._units import make_unit
 
 __all__ = ["OUTPUT_BITS", "freeze"]
 
@@ -68,13 +68,12 @@ def _check_finite(name: str, layer: QuantKANLinear) -> None:
 
 
 def _largest_output(
-    values: IntArray, start: IntArray, spline: IntArray, table: IntArray, base: IntArray, factors: tuple[float, float]
+    basis: Basis, spline: IntArray, table: IntArray, base: IntArray, factors: tuple[float, float]
 ) -> float:
     """Return a bound of the real outputs: per output, the sum of each edge's largest magnitude over the codes."""
-    n_codes, window = values.shape
     bound = np.zeros(spline.shape[:2])
-    for c in range(n_codes):
-        part = spline[:, :, start[c] : start[c] + window] @ values[c]
+    for c in range(basis.n_codes):
+        part = spline[:, :, basis.start[c] : basis.start[c] + basis.window] @ basis.values[c]
         np.maximum(bound, np.abs(part * factors[0] + base * (int(table[c]) * factors[1])), out=bound)
     return float(bound.sum(axis=1).max())
 
@@ -83,25 +82,25 @@ def _branch_node(name: str, source: str, layer: QuantKANLinear, target: _Target,
     assert layer.base_quantizer is not None
     assert layer.spline_quantizer is not None
     coder = layer.quantizer.coder()
-    order, n_basis = layer.geometry.order, layer.n_basis
-    dense, basis_lsb = round_basis(exact_basis(layer.geometry.knots, order, coder.representatives), layer.basis_bits)
-    table, base_lsb = exact_silu(coder.representatives, layer.basis_bits)
-    cells = np.floor((coder.representatives - layer.geometry.low) / layer.geometry.step)
-    start = _window_starts(dense, np.clip(cells, 0, layer.geometry.grid - 1).astype(np.int64), order + 1)
-    values = np.take_along_axis(dense, start[:, None] + np.arange(order + 1), axis=1)
-    assert int(values.sum()) == int(dense.sum())
+    functions = layer.functions
+    basis = make_unit(functions, coder.low, coder.step, coder.n_codes, layer.basis_bits, layer.implementation)
+    table, base_lsb = base_table(functions, coder.representatives, layer.basis_bits)
     base_weight, spline_weight = layer.masked_weights()
     base = layer.base_quantizer.integers(base_weight).cpu().numpy()
     spline = layer.spline_quantizer.integers(spline_weight).cpu().numpy()
-    units = (basis_lsb * float(layer.spline_quantizer.step), base_lsb * float(layer.base_quantizer.step))
+    has_base = functions.activation != NO_BASE
+    units = (
+        basis.lsb * float(layer.spline_quantizer.step),
+        base_lsb * float(layer.base_quantizer.step) if has_base else 0.0,
+    )
     if target.kind is None:
-        exponent = _output_exponent(_largest_output(values, start, spline, table, base, units))
+        bias = 0.0 if layer.bias is None else float(layer.bias.abs().max())
+        exponent = _output_exponent(_largest_output(basis, spline, table, base, units) + bias)
         # An LSB that is finer than the multipliers can express would only cost bits.
         finest = math.frexp(max(units))[1] - bits
         target.fix(max(exponent, finest))
     assert target.kind is not None
     (spline_mult, base_mult), shift = dyadic([unit / target.step for unit in units], bits)
-    bias = 0 if target.codes is None else rescale_bias(target.codes, shift)
     ones = np.ones(layer.out_features, dtype=np.int64)
     return KanLinear(
         name=name,
@@ -109,33 +108,23 @@ def _branch_node(name: str, source: str, layer: QuantKANLinear, target: _Target,
         out_type=target.kind,
         value_lsb=target.step,
         value_offset=target.low,
-        spline=SplineBranch(
-            coder=coder,
-            basis=BasisRom(
-                kind=BasisKind.BSPLINE,
-                values=values,
-                start=start,
-                n_basis=n_basis,
-                lsb=basis_lsb,
-                order=order,
-                knots=layer.geometry.knots,
-            ),
-            weights=spline,
-        ),
-        base=BaseBranch(coder=coder, activation="silu", table=table, lsb=base_lsb, weights=base),
-        rescale=Rescale(ones * spline_mult, ones * base_mult, ones * bias, shift),
+        spline=SplineBranch(coder=coder, basis=basis, weights=spline),
+        base=BaseBranch(coder=coder, activation=_base_name(functions), table=table, lsb=base_lsb, weights=base)
+        if has_base
+        else None,
+        rescale=Rescale(ones * spline_mult, ones * base_mult, _bias(layer, target, shift), shift),
     )
 
 
-def _window_starts(dense: IntArray, guess: IntArray, window: int) -> IntArray:
-    """Return the first basis index of each code's window, corrected where float rounding of the cell was off by one."""
-    n_basis = dense.shape[1]
-    start = np.clip(guess, 0, n_basis - window)
-    for c, row in enumerate(dense):
-        used = np.flatnonzero(row)
-        if used.size:
-            start[c] = min(max(start[c], used[-1] - window + 1), used[0])
-    return start
+def _base_name(functions: Functions) -> str:
+    """Return what the IR calls the base activation, one that the input passes first included."""
+    return functions.activation if functions.before == "identity" else f"{functions.activation}_of_{functions.before}"
+
+
+def _bias(layer: QuantKANLinear, target: _Target, shift: int) -> IntArray:
+    """Return the bias (N,) of a rescale: the layer's own and, where codes are emitted, their offset."""
+    offset = 0 if target.codes is None else rescale_bias(target.codes, shift)
+    return np.array(layer.bias_integers(target.step * 2.0**-shift), dtype=np.int64) + offset
 
 
 def _edge_node(name: str, source: str, layer: QuantKANLinear, target: _Target) -> EdgeTable:
@@ -143,10 +132,10 @@ def _edge_node(name: str, source: str, layer: QuantKANLinear, target: _Target) -
     coder = layer.quantizer.coder()
     step, shift = layer.edge_step(target.codes)
     tables = layer.edge_quantizer.integers_at(layer.edge_functions(), step).cpu().numpy()
-    bias = 0 if target.codes is None else rescale_bias(target.codes, shift)
+    bias = _bias(layer, target, shift) if target.codes is not None else layer.bias_integers(float(step))
     if target.kind is None:
         # The sums themselves leave the chip, unless they need more bits than the output has.
-        largest = int(np.abs(tables).max(axis=1).sum(axis=0).max())
+        largest = int(np.abs(tables).max(axis=1).sum(axis=0).max()) + max(map(abs, bias))
         exponent, shift = -shift, max(0, largest.bit_length() + 1 - OUTPUT_BITS)
         shift += (largest + (1 << shift >> 1)) >> shift > (1 << (OUTPUT_BITS - 1)) - 1
         target.fix(exponent + shift)
@@ -159,7 +148,7 @@ def _edge_node(name: str, source: str, layer: QuantKANLinear, target: _Target) -
         value_offset=target.low,
         coder=coder,
         tables=tables,
-        bias=np.full(layer.out_features, bias, dtype=np.int64),
+        bias=np.array(bias, dtype=np.int64),
         shift=shift,
     )
 
@@ -168,7 +157,7 @@ def _edge_node(name: str, source: str, layer: QuantKANLinear, target: _Target) -
 def freeze(model: QuantKAN, *, name: str, host: HostSpec, multiplier_bits: int = MULTIPLIER_BITS) -> FrozenKAN:
     """Return `model` as integers.
 
-    B-spline ROMs come from exact rational arithmetic and base tables from 50 digits, so every entry is correctly
+    ROMs come from exact rational arithmetic or 50 digits, and so do base tables, so every entry is correctly
     rounded; the rescale's factors become dyadic with `multiplier_bits` bits and one shift per layer.
 
     Args:

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from pymodel.errors import ConfigError, ModelError
-from pymodel.ir import MAX_TABLE_BITS
-from pymodel.layers import EfficientKANLinear, ensure_layer_handlers
+from pymodel.ir import MAX_TABLE_BITS, Implementation
+from pymodel.layers import NO_BASE, KANLayer, ensure_layer_handlers
 from pymodel.quant._functions import dyadic, round_exact
 from pymodel.quant._quantizers import ActivationQuantizer, InputQuantizer, TensorQuantizer
 from pymodel.quant._ste import Columns, edge_linear, replace, table_linear
-from pymodel.quant._tables import CodeTables, Geometry, code_tables
+from pymodel.quant._tables import CodeTables, code_tables
 
 __all__ = ["Codes", "QuantKANLinear", "rescale_bias"]
 
@@ -35,16 +35,19 @@ class QuantKANLinear(nn.Module):
     """A KAN layer whose weights, codes and tables are quantized (or, with `edge`, its edge functions as a whole).
 
     Args:
-        source: the float layer; its weights and mask are copied.
+        source: the float layer; its weights (with what follows the sum folded in) and mask are copied.
         quantizer: of the inputs.
         base_bits, spline_bits: of the weights.
         basis_bits: of basis values and base table.
         edge_bits: of an edge's table entries. If given, the layer is trained in edge-table form, and the other three
             have no effect: only the whole edge function is rounded.
+        implementation: of the basis unit.
 
     Attributes:
+        functions: of the edges; fixed from now on.
         base_weight: parameter (N, I).
-        spline_weight: parameter (N, I, G + k).
+        spline_weight: parameter (N, I, n_basis).
+        bias: parameter (N,) or None.
         mask: bool buffer (N, I); False removes an edge.
 
     Raises:
@@ -53,16 +56,18 @@ class QuantKANLinear(nn.Module):
 
     mask: Tensor
     branch: Tensor
+    bias: Tensor | None
 
     def __init__(
         self,
-        source: EfficientKANLinear,
+        source: KANLayer,
         quantizer: InputQuantizer | ActivationQuantizer,
         *,
         base_bits: int,
         spline_bits: int,
         basis_bits: int,
         edge_bits: int | None = None,
+        implementation: Implementation = Implementation.ROM,
     ) -> None:
         super().__init__()
         ensure_layer_handlers()
@@ -72,11 +77,16 @@ class QuantKANLinear(nn.Module):
                 f"{MAX_TABLE_BITS} activation bits or leave edge out"
             )
         self.in_features, self.out_features = source.in_features, source.out_features
-        self.geometry = Geometry(source.low, source.high, source.grid_size, source.order)
+        self.functions = source.functions
+        self.implementation = implementation
         self.basis_bits = basis_bits
         self.quantizer = quantizer
-        self.base_weight = nn.Parameter(source.base_weight.detach().clone())
-        self.spline_weight = nn.Parameter(source.spline_weight.detach().clone())
+        base_weight, spline_weight, bias = source.folded()
+        if self.functions.activation == NO_BASE:
+            base_weight.zero_()
+        self.base_weight = nn.Parameter(base_weight)
+        self.spline_weight = nn.Parameter(spline_weight)
+        self.register_parameter("bias", None if bias is None else nn.Parameter(bias))
         self.register_buffer("mask", source.mask.clone())
         self.register_buffer("branch", torch.tensor([0] + [1] * source.n_basis), persistent=False)
         self.base_quantizer: TensorQuantizer | None = None
@@ -91,8 +101,8 @@ class QuantKANLinear(nn.Module):
 
     @property
     def n_basis(self) -> int:
-        """G + k."""
-        return self.geometry.grid + self.geometry.order
+        """Number of basis functions per edge."""
+        return int(self.spline_weight.shape[-1])
 
     def tables(self) -> CodeTables:
         """Return the tables of the layer's codes, computed anew only if step or low changed."""
@@ -103,7 +113,16 @@ class QuantKANLinear(nn.Module):
         if self._tables is None or key != self._tables_key:
             fixed = isinstance(q, InputQuantizer)
             bits = self.basis_bits
-            self._tables = code_tables(self.geometry, low, step, q.n_codes, bits, like.detach(), fixed=fixed)
+            self._tables = code_tables(
+                self.functions,
+                low,
+                step,
+                q.n_codes,
+                bits,
+                like.detach(),
+                fixed=fixed,
+                implementation=self.implementation,
+            )
             self._tables_key = key
         return self._tables
 
@@ -129,7 +148,8 @@ class QuantKANLinear(nn.Module):
         assert self.spline_quantizer is not None
         tables = self.tables()
         spline = tables.basis_lsb * _number(self.spline_quantizer.step)
-        return spline / out_step, tables.base_lsb * _number(self.base_quantizer.step) / out_step
+        base = 0.0 if self.functions.activation == NO_BASE else tables.base_lsb * _number(self.base_quantizer.step)
+        return spline / out_step, base / out_step
 
     def _branches(self, u: Tensor, here: Codes, after: Codes | None) -> Tensor:
         assert self.base_quantizer is not None
@@ -139,7 +159,7 @@ class QuantKANLinear(nn.Module):
         # the multipliers as they are.
         factors = self.factors(1.0 if after is None else _number(after.step))
         (spline_mult, base_mult), shift = dyadic(factors)
-        ratios = [base_mult * 2.0**-shift / factors[1], spline_mult * 2.0**-shift / factors[0]]
+        ratios = [base_mult * 2.0**-shift / (factors[1] or 1.0), spline_mult * 2.0**-shift / factors[0]]
         levels = [float(self.base_quantizer.high), float(self.spline_quantizer.high)]
         both = self.base_weight.new_tensor([levels, ratios])[:, self.branch]
         y = table_linear(
@@ -155,7 +175,23 @@ class QuantKANLinear(nn.Module):
             tables.rounded,
             tables.slopes,
         )
-        return y if after is None else _emit_codes(y, _number(after.step) * 2.0**-shift, shift, after)
+        if after is None:
+            return y if self.bias is None else y + self.bias
+        unit = _number(after.step) * 2.0**-shift
+        return _emit_codes(self._add_bias(y, unit), unit, shift, after)
+
+    def _add_bias(self, y: Tensor, unit: float) -> Tensor:
+        """Return `y` (multiples of `unit`) plus the bias rounded to such a multiple."""
+        if self.bias is None:
+            return y
+        return y + replace(self.bias, torch.floor(self.bias.detach() / unit + 0.5) * unit)
+
+    @torch.no_grad()
+    def bias_integers(self, unit: float) -> list[int]:
+        """Return the bias per output in `unit`s, as :meth:`forward` rounds it; zeros where there is none."""
+        if self.bias is None:
+            return [0] * self.out_features
+        return [int(b) for b in torch.floor(self.bias.detach() / unit + 0.5)]
 
     # --- the edge-table form ----------------------------------------------------------------------------------------
 
@@ -183,6 +219,7 @@ class QuantKANLinear(nn.Module):
         weight = torch.cat((base.unsqueeze(-1), spline), dim=-1).detach()
         y = edge_linear(u, here.step, here.low, entries, weight, self.tables().slopes)
         unit = _number(step)
+        y = self._add_bias(y, unit)
         return _snap(y, unit) if after is None else _emit_codes(y, unit, shift, after)
 
     def forward(self, u: Tensor, here: Codes, after: Codes | None) -> Tensor:

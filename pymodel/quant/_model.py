@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from pymodel.errors import DataError, ModelError
-from pymodel.ir import FixedPoint
-from pymodel.layers import EfficientKAN
+from pymodel.ir import FixedPoint, Implementation
+from pymodel.layers import KAN
 from pymodel.quant._layers import Codes, QuantKANLinear
 from pymodel.quant._quantizers import ActivationQuantizer, InputQuantizer, TensorQuantizer
 from pymodel.settings import QuantizeSettings
@@ -103,7 +103,7 @@ class QuantKAN(nn.Module):
         ]
 
 
-def quantize_model(model: EfficientKAN, settings: QuantizeSettings) -> QuantKAN:
+def quantize_model(model: KAN, settings: QuantizeSettings) -> QuantKAN:
     """Return a copy of a float model, with quantizers; the steps are not set before :meth:`QuantKAN.calibrate`.
 
     Args:
@@ -112,10 +112,13 @@ def quantize_model(model: EfficientKAN, settings: QuantizeSettings) -> QuantKAN:
 
     Raises:
         ConfigError: if bits do not combine.
-        ModelError: if a weight is NaN or infinite.
+        ModelError: if a weight is NaN or infinite, or a layer has no integer form.
     """
     layers = []
     for index, source in enumerate(model.kan_layers()):
+        obstacle = source.hardware_obstacle()
+        if obstacle is not None:
+            raise ModelError(f"layers_{index} cannot be quantized, because {obstacle}")
         for name, parameter in source.named_parameters():
             if not bool(torch.isfinite(parameter).all()):
                 raise ModelError(
@@ -135,6 +138,7 @@ def quantize_model(model: EfficientKAN, settings: QuantizeSettings) -> QuantKAN:
                 spline_bits=settings.spline_weights,
                 basis_bits=settings.basis,
                 edge_bits=settings.edge,
+                implementation=Implementation[settings.implementation.upper()],
             )
         )
     return QuantKAN(layers, settings).to(layers[0].base_weight.device)

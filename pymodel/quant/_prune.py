@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pymodel.errors import ConfigError, ModelError
-from pymodel.layers import EfficientKAN, EfficientKANLinear, feature_table
+from pymodel.layers import KAN, KANLayer
 from pymodel.quant._layers import QuantKANLinear
 from pymodel.quant._model import QuantKAN
 
@@ -51,13 +51,13 @@ def edge_importance(layer: QuantKANLinear, histogram: Tensor) -> Tensor:
     return _deviation(torch.cat((base.unsqueeze(-1), spline), dim=-1), covariance)
 
 
-def _float_importance(layer: EfficientKANLinear, x: Tensor) -> Tensor:
+def _float_importance(layer: KANLayer, x: Tensor) -> Tensor:
     """Return what :func:`edge_importance` does for a float layer, over its real inputs `x` (rows, I)."""
-    n_features = layer.n_basis + 1
+    functions, n_features = layer.functions, layer.n_basis + 1
     block = max(1, _BLOCK_VALUES // (x.shape[0] * n_features))
     parts = []
     for columns in torch.split(x.double(), block, dim=1):
-        table = feature_table(columns.T.flatten(), layer.low, layer.step, layer.grid_size, layer.order)[0]
+        table = functions.table(columns.T.flatten())[0]
         phi = table.view(columns.shape[1], columns.shape[0], n_features)
         phi = phi - phi.mean(dim=1, keepdim=True)
         parts.append(phi.transpose(1, 2) @ phi / x.shape[0])
@@ -66,7 +66,7 @@ def _float_importance(layer: EfficientKANLinear, x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def edge_scores(model: EfficientKAN | QuantKAN, x: Tensor) -> list[Tensor]:
+def edge_scores(model: KAN | QuantKAN, x: Tensor) -> list[Tensor]:
     """Return a score per layer and edge, (N, I), comparable across layers; removed edges have 0.
 
     Args:
@@ -93,7 +93,7 @@ def edge_scores(model: EfficientKAN | QuantKAN, x: Tensor) -> list[Tensor]:
     return scores
 
 
-def prune_to(model: EfficientKAN | QuantKAN, keep: int | tuple[int, ...], x: Tensor) -> list[Tensor]:
+def prune_to(model: KAN | QuantKAN, keep: int | tuple[int, ...], x: Tensor) -> list[Tensor]:
     """Remove edges until `keep` are left: the ones of lowest score go. Removed edges never return.
 
     Args:
@@ -107,7 +107,7 @@ def prune_to(model: EfficientKAN | QuantKAN, keep: int | tuple[int, ...], x: Ten
     Raises:
         ConfigError: if `keep` is negative or has the wrong number of layers.
     """
-    layers: list[EfficientKANLinear | QuantKANLinear] = list(model.kan_layers())
+    layers: list[KANLayer | QuantKANLinear] = list(model.kan_layers())
     counts = (keep,) if isinstance(keep, int) else tuple(keep)
     if min(counts) < 0 or (not isinstance(keep, int) and len(counts) != len(layers)):
         raise ConfigError(

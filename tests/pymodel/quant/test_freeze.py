@@ -11,7 +11,7 @@ import torch
 from scipy.interpolate import BSpline
 
 from pymodel.errors import IRError, ModelError
-from pymodel.ir import EdgeTable, HostSpec, KanIR, KanLinear, Task, to_edge_table
+from pymodel.ir import BasisRom, EdgeTable, HostSpec, KanIR, KanLinear, Task, to_edge_table
 from pymodel.layers import EfficientKAN, FrozenKAN
 from pymodel.lower import lower
 from pymodel.quant import OUTPUT_BITS, PRESETS, QuantKAN, freeze, quantize_model
@@ -106,9 +106,10 @@ def test_frozen_tables_and_weights(name: str, float_model: EfficientKAN, digits:
     ir = lower(freeze(model, name="digits", host=digits.host))
     for node, layer in zip(kan_linears(ir), model.kan_layers(), strict=True):
         rom, coder = node.spline.basis, node.spline.coder
+        assert isinstance(rom, BasisRom)
         assert rom.window == rom.order + 1
         assert int(rom.values.max()) < 1 << settings.basis
-        assert np.array_equal(rom.knots, layer.geometry.knots)
+        assert np.array_equal(rom.knots, layer.functions.knots)
         dense = np.zeros((coder.n_codes, rom.n_basis))
         for c in range(coder.n_codes):
             dense[c, rom.start[c] : rom.start[c] + rom.window] = rom.values[c] * rom.lsb

@@ -24,7 +24,7 @@ from pymodel.quant import (
     scale_gradient,
 )
 from pymodel.quant._ste import Columns, edge_linear, table_linear
-from pymodel.quant._tables import Geometry, code_tables
+from pymodel.quant._tables import code_tables
 
 
 def ste_round(x: Tensor) -> Tensor:
@@ -173,8 +173,7 @@ def _problem(order: int, n_codes: int):
     step = torch.tensor(5.0 / n_codes, dtype=torch.float64, requires_grad=True)
     low = torch.tensor(-2.3, dtype=torch.float64, requires_grad=True)
     upstream = torch.randn(50, 2, dtype=torch.float64)
-    geometry = Geometry(layer.low, layer.high, layer.grid_size, layer.order)
-    tables = code_tables(geometry, -2.3, float(step.detach()), n_codes, 8, torch.zeros((), dtype=torch.float64))
+    tables = code_tables(layer.functions, -2.3, float(step.detach()), n_codes, 8, torch.zeros((), dtype=torch.float64))
     return layer, x.requires_grad_(), step, low, upstream, tables
 
 

@@ -10,11 +10,14 @@ import pytest
 import torch
 from scipy.interpolate import BSpline
 
-from pymodel.layers import uniform_knots
-from pymodel.quant._tables import Geometry, basis_exponent, code_tables, exact_basis, exact_silu, round_basis
+from pymodel.layers import ACTIVATIONS, BSplineFunctions, uniform_knots
+from pymodel.quant._exact import exact_basis, round_values
+from pymodel.quant._tables import base_table, code_tables
+from pymodel.quant._units import basis_exponent, round_dense
 
 #: (low, step, codes): aligned with the grid or not, within the grid and far beyond, one bit and many.
 CODERS = [(-2.0, 0.25, 17), (-1.8828125, 0.25, 16), (-2.7502076625823975, 0.5995655059814453, 16), (-9.1, 0.07, 256)]
+GEOMETRY = BSplineFunctions(-2.0, 2.0, 5, 3)
 CODERS += [(-0.4, 0.9, 2), (30.0, 1.0, 4), (-40.0, 0.31, 256)]
 
 
@@ -38,7 +41,7 @@ def test_basis_is_within_half_an_lsb_of_mpmath_and_scipy(order: int, coder: tupl
     grid, bits = 5, 6
     knots = uniform_knots(-2.0, 2.0, grid, order)
     points = low + step * np.arange(n_codes)
-    integers, lsb = round_basis(exact_basis(knots, order, points), bits)
+    integers, lsb = round_dense(BSplineFunctions(-2.0, 2.0, grid, order), points, bits)
     assert integers.shape == (n_codes, grid + order)
     assert integers.min() >= 0
     assert integers.max() < 1 << bits
@@ -63,10 +66,7 @@ def test_basis_lsb_is_the_smallest_power_of_two_that_fits(bits: int) -> None:
 
 def test_basis_ties_go_up() -> None:
     # Order 1 at the middle between a knot and 1/8 of a cell: 1/16 is a tie for an LSB of 1/8.
-    values = [[Fraction(1, 16), Fraction(3, 16), Fraction(3, 4)]]
-    integers, lsb = round_basis(values, 3)
-    assert lsb == 0.125
-    assert integers.tolist() == [[1, 2, 6]]
+    assert round_values([Fraction(1, 16), Fraction(3, 16), Fraction(3, 4), Fraction(-1, 16)], 0.125) == [1, 2, 6, 0]
 
 
 def test_half_open_intervals_as_scipy() -> None:
@@ -82,7 +82,7 @@ def test_half_open_intervals_as_scipy() -> None:
 def test_silu_is_within_half_an_lsb_of_mpmath(bits: int, coder: tuple[float, float, int]) -> None:
     low, step, n_codes = coder
     points = low + step * np.arange(n_codes)
-    integers, lsb = exact_silu(points, bits)
+    integers, lsb = base_table(GEOMETRY, points, bits)
     assert np.abs(integers).max() == (1 << (bits - 1)) - 1
     with mpmath.workdps(80):
         for x, value in zip(points, integers, strict=True):
@@ -92,7 +92,7 @@ def test_silu_is_within_half_an_lsb_of_mpmath(bits: int, coder: tuple[float, flo
 
 
 def test_silu_that_is_zero_everywhere() -> None:
-    integers, lsb = exact_silu(np.zeros(2), 6)
+    integers, lsb = base_table(GEOMETRY, np.zeros(2), 6)
     assert integers.tolist() == [0, 0]
     assert lsb == 1.0
 
@@ -101,11 +101,11 @@ def test_silu_that_is_zero_everywhere() -> None:
 @pytest.mark.parametrize("order", [1, 2, 3, 5])
 def test_training_tables_equal_the_frozen_ones(order: int, coder: tuple[float, float, int]) -> None:
     low, step, n_codes = coder
-    geometry = Geometry(-2.0, 2.0, 5, order)
+    geometry = BSplineFunctions(-2.0, 2.0, 5, order)
     like = torch.zeros((), dtype=torch.float64)
     tables = code_tables(geometry, low, step, n_codes, 6, like)
     points = low + step * np.arange(n_codes)
-    integers, lsb = round_basis(exact_basis(uniform_knots(-2.0, 2.0, 5, order), order, points), 6)
+    integers, lsb = round_dense(geometry, points, 6)
     if integers.any():
         assert tables.basis_lsb == lsb
     # float64 may decide a tie differently; a tie is the only place where the two may differ
@@ -114,7 +114,35 @@ def test_training_tables_equal_the_frozen_ones(order: int, coder: tuple[float, f
     assert np.array_equal(trained[~ties], integers[~ties])
     fixed = code_tables(geometry, low, step, n_codes, 6, like, fixed=True)
     assert np.array_equal(fixed.rounded[:, 1:].numpy() / fixed.basis_lsb, integers)
-    silu, silu_lsb = exact_silu(points, 6)
+    silu, silu_lsb = base_table(geometry, points, 6)
     assert np.array_equal(fixed.rounded[:, 0].numpy(), silu * silu_lsb)
     assert tables.base_lsb == pytest.approx(silu_lsb, rel=1e-14)
     np.testing.assert_allclose(tables.rounded[:, 0].numpy() / silu_lsb, silu, atol=1e-9)
+
+
+#: By name: another formula than the one under test.
+OTHER = {
+    "silu": lambda z: z * (1 + mpmath.tanh(z / 2)) / 2,
+    "gelu": lambda z: z * mpmath.erfc(-z / mpmath.sqrt(2)) / 2,
+    "relu": lambda z: (z + abs(z)) / 2,
+    "tanh": lambda z: 1 - 2 / (mpmath.exp(2 * z) + 1),
+    "sigmoid": lambda z: (1 + mpmath.tanh(z / 2)) / 2,
+    "identity": lambda z: z,
+    "zero": lambda z: z * 0,
+}
+
+
+@pytest.mark.parametrize("coder", CODERS, ids=str)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_activation_is_within_half_an_lsb_of_mpmath_and_torch(
+    activation: str, coder: tuple[float, float, int]
+) -> None:
+    low, step, n_codes = coder
+    points = low + step * np.arange(n_codes)
+    integers, lsb = base_table(BSplineFunctions(-2.0, 2.0, 5, 3, activation), points, 8)
+    with mpmath.workdps(80):
+        for x, value in zip(points, integers, strict=True):
+            true = OTHER[activation](mpmath.mpf(float(x)))
+            assert abs(int(value) * mpmath.mpf(lsb) - true) <= mpmath.mpf(lsb) / 2 * (1 + mpmath.mpf(10) ** -40)
+    real = ACTIVATIONS[activation](torch.from_numpy(points)).numpy()
+    assert np.abs(integers * lsb - real).max() <= lsb / 2 + 1e-13
