@@ -20,7 +20,7 @@ from hwgen.openhls._interface import Direction, Interface, Port
 from pymodel.errors import ConfigError, ToolError
 from sim.process import run_tool, tool_environment
 
-__all__ = ["Compiled", "Source", "compile_source", "parameter_extents", "require_clang"]
+__all__ = ["Compiled", "Source", "compile_functions", "compile_source", "parameter_extents", "require_clang"]
 
 _TARGET = ("-target", "x86_64-linux-gnu", "-mcpu=baseline")
 _FLAGS = (
@@ -112,12 +112,23 @@ class Compiled:
     Attributes:
         text: LLVM code, not optimised.
         symbol: the top function's mangled name.
-        interface: its ports as the signature tells them; lengths of plain pointers are 0, names may be `arg0` ...
+        top: its name as written in C++.
+        records: what the probe tells of the result and each parameter.
     """
 
     text: str
     symbol: str
-    interface: Interface
+    top: str
+    records: tuple[tuple[int, ...], ...]
+
+    @property
+    def interface(self) -> Interface:
+        """The ports as the signature tells them; lengths of plain pointers are 0, names are `arg0` ...
+
+        Raises:
+            Refused: if a parameter has a type that hardware cannot have.
+        """
+        return _interface(self.top, self.records)
 
 
 def require_clang() -> None:
@@ -144,12 +155,19 @@ def _zig(arguments: Sequence[str], folder: Path, what: str) -> str:
         raise ToolError(f"clang cannot compile {what} ({place}); correct it") from None
 
 
-def _unit(source: Source, top: str) -> str:
+def _unit(source: Source, tops: Sequence[str]) -> str:
     return (
         '#include "ap_int.h"\n#include "ap_fixed.h"\n#define __SYNTHESIS__\n'
-        f'#include "{source.file.resolve()}"\n{_PROBE}\n'
-        f'extern "C" {{\n__attribute__((used)) void *kan4ml_top = (void *)static_cast<decltype(&{top})>(&{top});\n'
-        "__attribute__((used)) constexpr auto kan4ml_signature = "
+        f'#include "{source.file.resolve()}"\n{_PROBE}\n' + "".join(_asked(k, top) for k, top in enumerate(tops))
+    )
+
+
+def _asked(number: int, top: str) -> str:
+    """Return C++ that takes the address of a function and describes its signature."""
+    return (
+        f'extern "C" {{\n__attribute__((used)) void *kan4ml_top{number} = '
+        f"(void *)static_cast<decltype(&{top})>(&{top});\n"
+        f"__attribute__((used)) constexpr auto kan4ml_signature{number} = "
         f"kan4ml_probe::signature<decltype(&{top})>::make();\n}}\n"
     )
 
@@ -182,42 +200,45 @@ def compile_source(source: Source, top: str) -> Compiled:
     Raises:
         ConfigError: if `top` is no C++ name.
         ToolError: if clang is missing or rejects the file.
-        Refused: if a parameter has a type that hardware cannot have.
     """
-    _check(source, top)
+    return compile_functions(source, [top])[0]
+
+
+def compile_functions(source: Source, tops: Sequence[str]) -> list[Compiled]:
+    """Compile a file once and find several functions, each of which may become a kernel; see :func:`compile_source`."""
+    for top in tops:
+        _check(source, top)
     require_clang()
     with tempfile.TemporaryDirectory(prefix="kan4ml-clang-") as name:
         folder = Path(name)
-        (folder / "unit.cpp").write_text(_unit(source, top), encoding="utf-8")
+        (folder / "unit.cpp").write_text(_unit(source, tops), encoding="utf-8")
         arguments = ["c++", *_FLAGS, *_arguments(source), "-S", "-emit-llvm", "unit.cpp", "-o", "unit.ll"]
         try:
             _zig(arguments, folder, source.file.name)
         except ToolError as error:
-            if "kan4ml_probe" in str(error) or "kan4ml_top" in str(error) or "decltype" in str(error):
+            if "(unit.cpp:" in str(error):  # our own lines: the file itself was compiled
                 raise ToolError(
-                    f"{source.file.name} has no plain function {top!r} (methods, overloads and variable arguments do not "
-                    "count); name another function"
+                    f"{source.file.name} has no plain function {', '.join(tops)} (methods, overloads and functions in "
+                    "unnamed namespaces do not count); name another function"
                 ) from None
             raise
         text = (folder / "unit.ll").read_text(encoding="utf-8")
-    symbol = re.search(r'^@kan4ml_top = .*?global ptr @("[^"]+"|[-\w.$]+)', text, flags=re.MULTILINE)
-    if symbol is None:
-        raise ToolError(f"{source.file.name} has no function {top!r}; name another function")
-    records = _records(text)
-    return Compiled(text, symbol[1].strip('"'), _interface(top, records))
+    return [_compiled(text, number, top) for number, top in enumerate(tops)]
 
 
-def _records(text: str) -> list[tuple[int, ...]]:
-    match = re.search(r"^@\w*kan4ml_signature = internal constant .*$", text, flags=re.MULTILINE)
-    assert match is not None
-    values = [int(v) for v in re.findall(r"i64 (-?\d+)", match[0])]
-    if not values and "zeroinitializer" in match[0]:
-        values = [0] * _FIELDS
-    assert len(values) % _FIELDS == 0, match[0]
-    return list(struct.iter_unpack(f"{_FIELDS}q", struct.pack(f"{len(values)}q", *values)))
+def _compiled(text: str, number: int, top: str) -> Compiled:
+    pattern = rf'^@kan4ml_top{number} = .*?(?:global|constant) ptr @("[^"]+"|[-\w.$]+)'
+    symbol = re.search(pattern, text, flags=re.MULTILINE)
+    probe = re.search(rf"^@\w*kan4ml_signature{number} = internal constant .*$", text, flags=re.MULTILINE)
+    assert symbol is not None
+    assert probe is not None
+    values = [int(v) for v in re.findall(r"i64 (-?\d+)", probe[0])] or [0] * _FIELDS
+    assert len(values) % _FIELDS == 0, probe[0]
+    records = tuple(struct.iter_unpack(f"{_FIELDS}q", struct.pack(f"{len(values)}q", *values)))
+    return Compiled(text, symbol[1].strip('"'), top, records)
 
 
-def _interface(top: str, records: list[tuple[int, ...]]) -> Interface:
+def _interface(top: str, records: tuple[tuple[int, ...], ...]) -> Interface:
     ports = []
     for position, (kind, width, integer, sign, size, how, count, constant) in enumerate(records):
         is_result = position == 0
@@ -253,7 +274,7 @@ def parameter_extents(source: Source, top: str) -> list[tuple[str, int]] | None:
     plain = re.sub(r"<.*", "", top).rpartition("::")[2]
     with tempfile.TemporaryDirectory(prefix="kan4ml-clang-") as name:
         folder = Path(name)
-        (folder / "unit.cpp").write_text(_unit(source, top), encoding="utf-8")
+        (folder / "unit.cpp").write_text(_unit(source, [top]), encoding="utf-8")
         _zig(
             ["c++", "-std=c++17", "-w", *_arguments(source), "-E", "unit.cpp", "-o", "unit.ii"],
             folder,

@@ -44,7 +44,7 @@ class Edge:
     memory: Memory
 
 
-def order_of(function: Function) -> list[str]:
+def order_of(function: Function, shown: str = "") -> list[str]:
     """Return the blocks in an order in which every one comes after all that lead to it.
 
     Raises:
@@ -64,7 +64,7 @@ def order_of(function: Function) -> list[str]:
             if seen == 1:
                 raise Refused(
                     "a loop that stays a loop (its trip count depends on data, or is too large to unroll)",
-                    function.name,
+                    shown or function.name,
                     "give it a constant trip count",
                 )
             if seen is None:
@@ -329,7 +329,7 @@ def flatten(function: Function, interface: Interface, globals_: Mapping[str, Glo
     machine = Machine(builder, interface, globals_)
     values = machine.parameters(function)
     region = Region(function, machine, values)
-    edges = region.run(order_of(function), Memory())
+    edges = region.run(order_of(function, interface.top), Memory())
     if not edges:
         raise machine.refused("a function that never returns", "let every path return")
     memory = region._merge(edges)  # noqa: SLF001 - of this module

@@ -16,7 +16,16 @@ from hwgen.openhls._jit import Call, CallPort
 from hwgen.openhls._job import elaborate
 from hwgen.openhls._llvm import Function, parse_function
 
-__all__ = ["Elaborated", "Kernel", "PortSpec", "elaborate_kernel", "find_interface", "lower_kernel"]
+__all__ = [
+    "Elaborated",
+    "Kernel",
+    "PortSpec",
+    "elaborate_compiled",
+    "elaborate_kernel",
+    "find_interface",
+    "flatten_kernel",
+    "lower_kernel",
+]
 
 
 @dataclass(frozen=True)
@@ -140,14 +149,21 @@ def elaborate_kernel(source: Source, top: str, folder: Path, specs: tuple[PortSp
     started = time.monotonic()
     compiled = compile_source(source, top)
     interface = find_interface(compiled, specs, source)
-    middle = time.monotonic()
+    return elaborate_compiled(compiled, interface, source, folder, time.monotonic() - started)
+
+
+def elaborate_compiled(
+    compiled: Compiled, interface: Interface, source: Source, folder: Path, clang_seconds: float = 0.0
+) -> Elaborated:
+    """Run constructors, optimise, and parse the top function of what clang made; see :func:`elaborate_kernel`."""
+    middle, top = time.monotonic(), interface.top
     text, found = elaborate(folder, compiled.text, compiled.symbol, top)
     function = parse_function(text, compiled.symbol, top)
     globals_ = {
         name: GlobalBytes(None if entry["content"] is None else bytes.fromhex(entry["content"]), entry["constant"])
         for name, entry in found.items()
     }
-    seconds = {"clang": middle - started, "optimise": time.monotonic() - middle}
+    seconds = {"clang": clang_seconds, "optimise": time.monotonic() - middle}
     return Elaborated(source, compiled.symbol, text, function, globals_, interface, seconds)
 
 
@@ -167,7 +183,15 @@ def native_call(elaborated: Elaborated, interface: Interface) -> Call:
 
 def lower_kernel(source: Source, top: str, folder: Path, specs: tuple[PortSpec, ...] | None = None) -> Kernel:
     """Return a kernel without loops as a flat program; arguments and errors as for :func:`elaborate_kernel`."""
-    elaborated = elaborate_kernel(source, top, folder, specs)
+    return flatten_kernel(elaborate_kernel(source, top, folder, specs))
+
+
+def flatten_kernel(elaborated: Elaborated) -> Kernel:
+    """Return an elaborated kernel without loops as a flat program.
+
+    Raises:
+        Refused: for what cannot become hardware.
+    """
     started = time.monotonic()
     flat = flatten(elaborated.function, elaborated.interface, elaborated.globals)
     seconds = {**elaborated.seconds, "flatten": time.monotonic() - started}

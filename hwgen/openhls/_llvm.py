@@ -475,6 +475,8 @@ def _control(tokens: _Tokens, name: str | None, opcode: str, function: str) -> I
         if tokens.peek() == "(":  # a variadic function's type
             tokens.skip_group()
         callee = tokens.next()
+        if callee == "asm":
+            raise Refused("inline assembler", function, "write it in C++")
         if not callee.startswith("@"):
             raise Refused("a call through a pointer", function, "call the function by its name")
         callee = _plain(callee)

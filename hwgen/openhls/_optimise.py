@@ -28,7 +28,7 @@ def clean(text: str) -> str:
     text = re.sub(r"\b(load|store) volatile ", r"\1 ", text)
     text = re.sub(r"^\$.* = comdat any$", "", text, flags=re.MULTILINE)
     text = re.sub(r"(,| )\s*comdat(\([^)]*\))?(?=[ ,\n{])", " ", text)
-    text = re.sub(r"^@(llvm\.(compiler\.)?used|\w*kan4ml_(top|signature)) = .*$", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^@(llvm\.(compiler\.)?used|\w*kan4ml_(top|signature)\d+) = .*$", "", text, flags=re.MULTILINE)
     return re.sub(r"^@__dso_handle = .*$", "@__dso_handle = internal global i8 0", text, flags=re.MULTILINE)
 
 
