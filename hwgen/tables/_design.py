@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import numpy as np
 
-from hwgen.tables._layer import emit_layer
+from hwgen.tables._lower import lower
 from hwgen.tables._passes import Passes
 from hwgen.tables._plan import LayerPlan, plan_layer
 from hwgen.tables._vectors import default_vectors, to_hex
 from hwgen.tables._verilog import identifier
+from hwgen.tables.netlist import Adder, LayerNetlist, Table, emit_layer, stages
 from pymodel.errors import ConfigError, DataError
 from pymodel.ir import EdgeTable, IntArray, Interval, KanIR, Node, to_edge_tables
 from pymodel.reference import Reference
@@ -59,6 +60,7 @@ class TablesDesign:
         adders: adders of two or three inputs.
         adder_bits: bits of their sums.
         register_bits: bits of all pipeline registers (before synthesis removes constant and unused ones).
+        choices: per layer and output, the adder tree that was chosen, its estimated cost, and those of others.
     """
 
     folder: Path
@@ -74,6 +76,7 @@ class TablesDesign:
     adders: int
     adder_bits: int
     register_bits: int
+    choices: dict[str, tuple[dict[str, Any], ...]] = field(default_factory=dict, repr=False)
 
 
 def _templates() -> jinja2.Environment:
@@ -210,14 +213,19 @@ def _check_hardware(part: str, clock_ns: float) -> None:
 
 
 def _describe(
-    ir: KanIR, plans: dict[str, LayerPlan], folder: Path, prefix: str, files: tuple[str, ...]
+    ir: KanIR,
+    plans: dict[str, LayerPlan],
+    netlists: list[LayerNetlist],
+    folder: Path,
+    prefix: str,
+    files: tuple[str, ...],
 ) -> TablesDesign:
     signals = _signals(ir, plans)
     last = signals[ir.output]
     assert last is not None
-    all_plans = list(plans.values())
-    tables = [table for plan in all_plans for table in plan.tables]
-    sums = [s for plan in all_plans for s in plan.sums]
+    nodes = [node for netlist in netlists for node in netlist.nodes]
+    tables = [node for node in nodes if isinstance(node, Table)]
+    adders = [node for node in nodes if isinstance(node, Adder)]
     return TablesDesign(
         folder=folder,
         top=f"{prefix}_top",
@@ -226,16 +234,44 @@ def _describe(
         latency=last.stage + 1,
         nodes=signals,
         files=files,
-        edges=sum(int(plan.node.alive.sum()) for plan in all_plans),
+        edges=sum(int(plan.node.alive.sum()) for plan in plans.values()),
         tables=len(tables),
-        table_bits=sum(table.width << table.select_width for table in tables),
-        adders=sum(len(s.operands) > 1 for s in sums),
-        adder_bits=sum(s.term.width for s in sums if len(s.operands) > 1),
+        table_bits=sum(table.wire.width << table.select_width for table in tables),
+        adders=len(adders),
+        adder_bits=sum(adder.wire.width for adder in adders),
         register_bits=ir.input.n_out * ir.input.out_type.width
-        + sum(plan.register_bits for plan in all_plans)
+        + sum(netlist.register_bits for netlist in netlists)
         + last.stage
         + 1,
+        choices={name: _choices(plan) for name, plan in plans.items()},
     )
+
+
+def _choices(plan: LayerPlan) -> tuple[dict[str, Any], ...]:
+    """Return what was chosen for each output of a layer, and what else was weighed, as JSON holds it."""
+    found = []
+    for number, output in enumerate(plan.outputs):
+        if output.choice is None:
+            found.append({"output": number, "reason": "constant"})
+            continue
+        choice = output.choice
+        costs = sorted(choice.alternatives.items())
+        found.append(
+            {
+                "output": number,
+                "terms": choice.terms,
+                "heads": choice.heads,
+                "fused": choice.fused,
+                "carries": choice.carries,
+                "levels": choice.levels,
+                "estimate": {"luts": round(choice.luts, 1), "sites": round(choice.sites, 1)},
+                "alternatives": [
+                    {"heads": heads, "luts": round(luts, 1), "sites": round(sites, 1)} for heads, (luts, sites) in costs
+                ],
+                "reason": choice.reason,
+            }
+        )
+    return tuple(found)
 
 
 def generate(
@@ -277,9 +313,12 @@ def generate(
     plans = _plan(tables, passes or Passes())
     modules = [f"{prefix}_layer_{number}" for number in range(1, len(plans) + 1)]
     files = (*(f"{module}.v" for module in modules), f"{prefix}_top.v", f"{prefix}_fifo.v", f"{prefix}_axis.v")
-    design = _describe(tables, plans, folder, prefix, files)
+    netlists = [lower(plan) for plan in plans.values()]
+    for netlist in netlists:
+        stages(netlist)
+    design = _describe(tables, plans, netlists, folder, prefix, files)
     context = _context(tables, design, prefix, plans)
-    texts = {f"{module}.v": emit_layer(plan, module) for module, plan in zip(modules, plans.values(), strict=True)}
+    texts = {f"{module}.v": emit_layer(netlist, module) for module, netlist in zip(modules, netlists, strict=True)}
     templates = _templates()
     context |= {"part": part, "clock_ns": f"{clock_ns:g}", "vectors": X.shape[0]}
     for template, name in (

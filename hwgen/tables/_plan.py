@@ -5,18 +5,15 @@ For output `o` the layer computes `Y = sat((sum_i T[i][c_i] + bias + half) >> sh
 1. an edge whose table is constant on the codes that can occur becomes a part of the constant;
 2. of every other table its minimum is subtracted (into the constant) and its common trailing zeros are dropped (into a
    weight `2^k`), so that it is unsigned and as narrow as its range; equal tables of one input are built once;
-3. zeros that all terms share are dropped from the constant, too: `floor((S*2^k + K) / 2^k) = S + floor(K / 2^k)`;
-4. what is left of the constant is added to the table that it widens least, so that it costs no adder;
-5. the terms are added in pairs, narrow ones first, with a register after each level, the last three at once; every sum
-   has the width of its interval.
+3. inputs of one output share a table where their bits fit into one LUT (:mod:`hwgen.tables._grouping`);
+4. zeros that all terms share are dropped from the constant, too: `floor((S*2^k + K) / 2^k) = S + floor(K / 2^k)`;
+5. a tree of adders is chosen by cost (:mod:`hwgen.tables._tree`): tables that head it, tables that adders hold in their
+   own LUTs, tables that are split for that and leave carries (:mod:`hwgen.tables._split`);
+6. what is left of the constant is added to the table that it widens least, so that it costs no adder;
+7. an output of one table that fits into LUTs has its shift and saturation in the table.
 
-Before step 3, inputs of one output share a table where their bits fit into one LUT (:mod:`hwgen.tables._grouping`).
-Adders take a table of at most five bits as their second operand, where there is one: their own LUTs absorb it. An
-output that is ready early and clips on both sides does so in two cycles. :class:`hwgen.tables.Passes` switches these.
-
-Measured, and not done: chains that subtract one table after the other from an accumulator, each absorbed in the LUTs of
-its subtractor. On 300 edges of 4-bit codes, chains of 4 took 11 % fewer LUT cells, but as many LUT sites (1 % more) and
-two cycles more: absorbed tables no longer share a site.
+Every sum has the width of its interval. An output that is ready early and clips on both sides does so in two cycles.
+:class:`hwgen.tables.Passes` switches these.
 
 All outputs of a layer have the same latency: an output with few terms is ready early and then waits.
 """
@@ -29,17 +26,14 @@ import numpy as np
 
 from hwgen.tables._coders import CoderForm, Index, plan_index
 from hwgen.tables._edges import Edge, output_edges
-from hwgen.tables._grouping import ABSORBED_BITS, LUT_BITS, group
+from hwgen.tables._grouping import LUT_BITS, group
 from hwgen.tables._passes import Passes
-from pymodel.ir import EdgeTable, FixedPoint, IntArray, Interval, signed_width, unsigned_width
+from hwgen.tables._split import Part
+from hwgen.tables._tree import Balance, Branch, Choice, Leaf, Tree, arrange, tree_depth
+from hwgen.tables.netlist import Slice, bits
+from pymodel.ir import EdgeTable, FixedPoint, IntArray, Interval
 
 __all__ = ["LayerPlan", "OutputPlan", "Sum", "Table", "Term", "plan_layer"]
-
-
-def bits(interval: Interval) -> int:
-    """Return the width of a vector that holds `interval`: two's complement only if it contains negative numbers."""
-    low, high = interval.low, interval.high
-    return signed_width(low, high) if low < 0 else unsigned_width(high)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,18 +42,28 @@ class Table:
 
     Attributes:
         name: its signal.
-        indices: the inputs' indices, the first one in the low bits of the selector.
+        features: numbers of the inputs that it reads.
+        selector: slices of the inputs' indices, the first one in the low bits.
         entries: integers; entries that are never read repeat others.
-        interval: of the entries.
-        uses: the edges it stands for, as (output, k, offset): the integers that all its inputs together add to that
-            output are `entry * 2^k + offset`.
+        delay: cycles by which the indices are delayed before it reads them.
+        registered: its output is registered.
+        uses: the edges it stands for, as (output, k, offset, kind): the integers that all its inputs together add to that
+            output are `entry * 2^k + offset` ("whole"), or that plus carries ("base"); or it is one of these ("carry");
+            or its entries are output integers ("folded").
     """
 
     name: str
-    indices: tuple[Index, ...]
+    features: tuple[int, ...]
+    selector: tuple[Slice, ...]
     entries: IntArray
-    interval: Interval
-    uses: list[tuple[int, int, int]]
+    delay: int
+    registered: bool
+    uses: list[tuple[int, int, int, str]]
+
+    @property
+    def interval(self) -> Interval:
+        """The integers among its entries."""
+        return Interval(int(self.entries.min()), int(self.entries.max()))
 
     @property
     def width(self) -> int:
@@ -69,40 +73,38 @@ class Table:
     @property
     def select_width(self) -> int:
         """Bits that select an entry."""
-        return sum(index.width for index in self.indices)
-
-    @property
-    def features(self) -> tuple[int, ...]:
-        """Numbers of the inputs."""
-        return tuple(index.feature for index in self.indices)
+        return sum(piece.width for piece in self.selector)
 
 
 @dataclass(frozen=True)
 class Term:
-    """A signal with the weight `2^zeros`; `select_width` bits select it if it is a table, not a sum."""
+    """A signal with the weight `2^zeros`."""
 
     name: str
     interval: Interval
     zeros: int
-    select_width: int = 0
 
     @property
     def width(self) -> int:
         """Bits of the signal."""
         return bits(self.interval)
 
-    @property
-    def order(self) -> tuple[int, int]:
-        """Sort key: narrow first."""
-        return (self.interval.high - self.interval.low) << self.zeros, self.zeros
-
 
 @dataclass(frozen=True)
 class Sum:
-    """A register that holds the sum of one, two or three terms."""
+    """The sum of one (a delay), two or three terms, and a carry.
+
+    Attributes:
+        fused: the second term is a table in the adder's LUTs;
+        carry: name of a table of one bit, or None.
+        level: of the tree, from 1.
+    """
 
     term: Term
     operands: tuple[Term, ...]
+    fused: bool
+    carry: str | None
+    level: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,8 +115,11 @@ class OutputPlan:
         levels: sums per level; empty if the output has at most one table.
         total: the term that is shifted and saturated; None if the output is constant.
         shift: the shift that is left.
+        offset: added after the shift.
+        looked_up: a table of what the shift leaves, at most six bits, adds the offset and saturates.
         interval: of the output integer.
         delay: registers after the adder tree, the output register included.
+        choice: why the tree is as it is; None if the output is constant.
         split: negative numbers become 0 in the first of these registers and large ones are clipped before the second:
             then each test drives the set or reset of a register, and no LUT is needed per bit.
     """
@@ -122,14 +127,19 @@ class OutputPlan:
     levels: tuple[tuple[Sum, ...], ...]
     total: Term | None
     shift: int
+    offset: int
+    looked_up: bool
     interval: Interval
     delay: int
+    choice: Choice | None
     split: bool = False
 
     @property
-    def kept(self) -> int:
-        """Bits of the total that are left by the shift, at least 1."""
-        return 0 if self.total is None else max(1, self.total.width + self.total.zeros - self.shift)
+    def shifted(self) -> Interval:
+        """Interval of the total after the shift."""
+        assert self.total is not None
+        low, high = (v << self.total.zeros >> self.shift for v in (self.total.interval.low, self.total.interval.high))
+        return Interval(low, high)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +153,8 @@ class LayerPlan:
         tables: in the order of inputs.
         outputs: one per output.
         code_register: codes are registered (some input needs a coder with logic).
-        table_register: tables are registered before the first adder.
+        table_register: tables at the heads of the trees are registered before the first adder.
+        levels_per_stage: levels of adders between two registers.
         latency: cycles from the input integers to the output integers, both registered.
     """
 
@@ -154,6 +165,7 @@ class LayerPlan:
     outputs: tuple[OutputPlan, ...]
     code_register: bool
     table_register: bool
+    levels_per_stage: int
     latency: int
 
     @property
@@ -166,120 +178,211 @@ class LayerPlan:
         """All sums, those of one term (a delay) included."""
         return tuple(s for output in self.outputs for level in output.levels for s in level)
 
-    @property
-    def register_bits(self) -> int:
-        """Bits of all registers."""
-        codes = sum(index.width for index in self.indices) if self.code_register else 0
-        tables = sum(table.width for table in self.tables) if self.table_register else 0
-        width = self.node.out_type.width
-        built = [output for output in self.outputs if output.total is not None]
-        delays = sum(output.delay * width + (output.kept - 1 - width if output.split else 0) for output in built)
-        return codes + tables + sum(s.term.width for s in self.sums) + delays
-
 
 class _Tables:
-    """The tables of a layer, equal ones of the same inputs built once."""
+    """The tables of a layer, equal ones of the same slices and cycle built once."""
 
     def __init__(self) -> None:
-        self._tables: dict[tuple[tuple[int, ...], bytes], Table] = {}
+        self._tables: dict[tuple[object, ...], Table] = {}
         self._count: dict[int, int] = {}
 
-    def users(self, edge: Edge) -> int:
-        """Return how many outputs use this table so far."""
-        table = self._tables.get((edge.features, edge.entries.tobytes()))
-        return len(table.uses) if table else 0
+    @staticmethod
+    def _key(part: Part, delay: int, *, registered: bool) -> tuple[object, ...]:
+        return part.selector, part.entries.tobytes(), delay, registered
 
-    def term(self, edge: Edge, output: int, dropped: int) -> Term:
-        """Return the signal of an edge, building its table if it is new; `dropped` zeros are common to the output."""
-        first = edge.features[0]
-        key = (edge.features, edge.entries.tobytes())
+    def users(self, part: Part) -> int:
+        """Return how many outputs use this table undelayed so far."""
+        found = [self._tables.get(self._key(part, 0, registered=registered)) for registered in (False, True)]
+        return sum(len(table.uses) for table in found if table)
+
+    def get(self, edge: Edge, part: Part, delay: int, *, registered: bool) -> Table:
+        """Return the table, building it if it is new."""
+        key = self._key(part, delay, registered=registered)
         if key not in self._tables:
+            first = edge.features[0]
             number = self._count.setdefault(first, 0)
             self._count[first] += 1
-            interval = Interval(int(edge.entries.min()), int(edge.entries.max()))
-            self._tables[key] = Table(f"t{first}_{number}", edge.indices, edge.entries, interval, [])
-        table = self._tables[key]
-        table.uses.append((output, edge.zeros, edge.low))
-        return Term(table.name, table.interval, edge.zeros - dropped, edge.select_width)
+            read = {piece.source for piece in part.selector}
+            features = tuple(index.feature for index in edge.indices if f"c{index.feature}" in read)
+            self._tables[key] = Table(
+                f"t{first}_{number}", features, part.selector, part.entries, delay, registered, []
+            )
+        return self._tables[key]
 
     def sorted(self) -> tuple[Table, ...]:
         """Return all tables, by first input."""
         return tuple(sorted(self._tables.values(), key=lambda table: table.features[0]))
 
 
-def _folded(edges: list[Edge], constant: int, dropped: int, tables: _Tables) -> list[Edge]:
-    """Return `edges` with `constant * 2^dropped` added to the one that it widens least (an unshared one if equal)."""
-    if constant == 0:
-        return edges
+def _add_constant(tree: Tree, constant: int, tables: _Tables) -> None:
+    """Add `constant` to tables.
 
-    def values(edge: Edge) -> IntArray:
-        return (edge.entries << (edge.zeros - dropped)) + constant
-
-    def cost(edge: Edge) -> tuple[int, int]:
-        high = int(edge.entries.max())
-        moved = Interval(constant, (high << (edge.zeros - dropped)) + constant)
-        return bits(moved) - bits(Interval(0, high)), tables.users(edge)
-
-    best = min(range(len(edges)), key=lambda e: cost(edges[e]))
-    edge = edges[best]
-    folded = Edge(edge.indices, values(edge), dropped, edge.low - (constant << dropped))
-    return [*edges[:best], folded, *edges[best + 1 :]]
-
-
-def _add(operands: tuple[Term, ...], name: str) -> Sum:
-    zeros = min(term.zeros for term in operands)
-    low = sum(term.interval.low << (term.zeros - zeros) for term in operands)
-    high = sum(term.interval.high << (term.zeros - zeros) for term in operands)
-    return Sum(Term(name, Interval(low, high), zeros), operands)
-
-
-def _pairs(terms: list[Term], *, absorb: bool) -> list[tuple[Term, ...]]:
-    """Return `terms` in pairs of similar range, the last one alone if their number is odd.
-
-    A table of at most five bits costs nothing as the second operand of an adder: the adder's LUT, which has one input
-    for the first operand, holds it. So each is paired with a table that is too wide for that, as long as there are any, if `absorb` is set.
+    As far as it is positive, tables take it that have entries to spare and that no output uses yet; the rest goes to the
+    table where it widens fewest bits of itself and of the sums above it (an unshared one if equal).
     """
-    terms = sorted(terms, key=lambda term: term.order)
-    small = [term for term in terms if absorb and 0 < term.select_width <= ABSORBED_BITS]
-    wide = [term for term in terms if term not in small]
-    mixed = min(len(small), len(wide))
-    rest = sorted(small[mixed:] + wide[mixed:], key=lambda term: term.order)
-    pairs: list[tuple[Term, ...]] = list(zip(wide, small, strict=False))
-    return pairs + [tuple(rest[j : j + 2]) for j in range(0, len(rest), 2)]
+    if constant == 0:
+        return
+    above: dict[int, Branch] = {id(operand): branch for branch in tree.branches for operand in branch.operands}
+    ranges = {id(branch): Interval(branch.low, branch.high) for branch in tree.branches}
+
+    def cost(leaf: Leaf) -> tuple[int, int]:
+        widened, at = bits(Interval(leaf.low + constant, leaf.high + constant)), above.get(id(leaf))
+        widened -= bits(Interval(0, int(leaf.part.entries.max())))
+        while at is not None:
+            interval = ranges[id(at)]
+            widened += bits(Interval(interval.low + constant, interval.high + constant)) - bits(interval)
+            at = above.get(id(at))
+        return widened, tables.users(leaf.part)
+
+    best = min(tree.leaves, key=cost)
+    rest = constant
+    for leaf in sorted(tree.leaves, key=lambda leaf: leaf.level, reverse=True):
+        spare = (1 << bits(Interval(0, leaf.high))) - 1 - leaf.high
+        if rest > 0 and leaf.zeros == 0 and leaf is not best and tables.users(leaf.part) == 0:
+            leaf.add(min(spare, rest))
+            rest -= min(spare, rest)
+    best.add(rest)
 
 
-def _tree(terms: list[Term], output: int, passes: Passes) -> tuple[tuple[Sum, ...], ...]:
-    """Return the levels of the adder tree over at least one term; three terms that are left are added at once."""
-    levels: list[tuple[Sum, ...]] = []
-    while len(terms) > 1:
-        at_once = passes.ternary and len(terms) == 3
-        groups = (
-            [tuple(sorted(terms, key=lambda term: term.order))] if at_once else _pairs(terms, absorb=passes.pairing)
-        )
-        level = tuple(_add(operands, f"s{output}_{len(levels) + 1}_{j}") for j, operands in enumerate(groups))
-        levels.append(level)
-        terms = [s.term for s in level]
-    return tuple(levels)
-
-
-def _saturated(total: Interval, shift: int, out_type: FixedPoint) -> Interval:
-    low, high = (min(max(v >> shift, out_type.min_int), out_type.max_int) for v in (total.low, total.high))
+def _saturated(total: Interval, shift: int, offset: int, out_type: FixedPoint) -> Interval:
+    low, high = (min(max((v >> shift) + offset, out_type.min_int), out_type.max_int) for v in (total.low, total.high))
     return Interval(low, high)
 
 
-def _splits(
-    levels: tuple[tuple[Sum, ...], ...],
-    total: Term | None,
-    shift: int,
-    _interval: Interval,
-    depth: int,
-    out_type: FixedPoint,
-) -> bool:
-    """Return whether an output is clipped on both sides, to an unsigned type, and is ready a cycle early."""
-    if total is None or out_type.signed or not levels or len(levels) == depth:
-        return False
-    low, high = (value << total.zeros >> shift for value in (total.interval.low, total.interval.high))
-    return low < 0 and high > out_type.max_int
+@dataclass(eq=False)
+class _Draft:
+    """An output on the way: its tree (None if it is constant), and what is added, dropped and shifted.
+
+    `offset` is added after the shift; `folded` if the entries of the only table are output integers.
+    """
+
+    tree: Tree | None
+    total: Interval
+    shift: int
+    dropped: int = 0
+    offset: int = 0
+    folded: bool = False
+
+
+def _folded(draft: _Draft, out_type: FixedPoint) -> _Draft:
+    """Return the output of a single table with its shift and saturation in the table."""
+    tree = draft.tree
+    assert tree is not None
+    assert isinstance(tree.root, Leaf)
+    leaf = tree.root
+    values = np.clip(leaf.part.entries << leaf.zeros >> draft.shift, out_type.min_int, out_type.max_int)
+    interval = Interval(int(values.min()), int(values.max()))
+    if interval.low == interval.high:
+        return _Draft(None, interval, 0)
+    leaf.part, leaf.zeros = Part(leaf.part.selector, values), 0
+    return _Draft(tree, interval, 0, draft.dropped, folded=True)
+
+
+def _draft(
+    edges: list[Edge], constant: int, node: EdgeTable, depth: int, passes: Passes, balance: Balance, tables: _Tables
+) -> _Draft:
+    """Return the tree of one output."""
+    if not edges:
+        return _Draft(None, Interval(constant, constant), node.shift)
+    zeros = min(node.shift, *(edge.zeros for edge in edges))
+    tree = arrange(edges, depth, zeros, passes, balance)
+    rest, shift, span = constant >> zeros, node.shift - zeros, sum(edge.span >> zeros for edge in edges)
+    offset, low = rest >> shift, rest & ((1 << shift) - 1)
+    clips = rest + span >> shift > node.out_type.max_int or rest >> shift < node.out_type.min_int
+    if not (passes.folding and tree.levels and (offset or clips) and (low + span) >> shift < 1 << LUT_BITS):
+        offset, low = 0, rest
+    _add_constant(tree, low, tables)
+    draft = _Draft(tree, Interval(low, low + span), shift, zeros, offset)
+    return _folded(draft, node.out_type) if passes.folding and isinstance(tree.root, Leaf) else draft
+
+
+class _Outputs:
+    """Trees to plans: names, tables in their cycles, intervals."""
+
+    def __init__(self, tables: _Tables, out_type: FixedPoint, depth: int, passes: Passes, *, registered: bool) -> None:
+        self.tables = tables
+        self.out_type = out_type
+        self.depth = depth
+        self.passes = passes
+        self.registered = registered
+
+    def _cycle(self, level: int) -> int:
+        """Return the cycle, counted from the indices, in which an adder of this level reads delayed indices."""
+        return (level - 1) // self.passes.levels_per_stage + int(self.registered)
+
+    def _leaf(self, leaf: Leaf, output: int, draft: _Draft) -> Term:
+        head = self.registered and not leaf.fused
+        delay = 0 if head else self._cycle(leaf.level)
+        if isinstance(draft.tree and draft.tree.root, Leaf):
+            delay = 0
+        table = self.tables.get(leaf.edge, leaf.part, delay, registered=head)
+        offset = leaf.edge.low - (leaf.moved << draft.dropped)
+        kind = "folded" if draft.folded else "whole" if len(leaf.part.entries) == len(leaf.edge.entries) else "base"
+        table.uses.append((output, leaf.zeros + draft.dropped, offset, kind))
+        return Term(table.name, table.interval, leaf.zeros)
+
+    def _sum(self, branch: Branch, name: str, terms: dict[int, Term], output: int, total: Interval | None) -> Sum:
+        zeros = branch.zeros
+        interval = total or Interval(branch.low, branch.high)
+        operands = tuple(terms[id(operand)] for operand in branch.operands)
+        # No operand is wider than the sum, whose exact interval may need fewer bits than one of them.
+        widest = max(term.width + term.zeros for term in operands)
+        if widest > bits(interval):
+            interval = Interval(branch.low, branch.high)
+        if widest > bits(interval):
+            ends = [interval, *(Interval(t.interval.low << t.zeros, t.interval.high << t.zeros) for t in operands)]
+            interval = Interval(min(e.low for e in ends), max(e.high for e in ends))
+        carry = None
+        if branch.carry is not None:
+            edge, part = branch.carry
+            table = self.tables.get(edge, part, self._cycle(branch.level), registered=False)
+            table.uses.append((output, 0, 0, "carry"))
+            carry = table.name
+        term = Term(name, Interval(interval.low >> zeros, interval.high >> zeros), zeros)
+        return Sum(term, operands, branch.fused, carry, branch.level)
+
+    def plan(self, draft: _Draft, output: int) -> OutputPlan:
+        """Return the plan of one output."""
+        interval = _saturated(draft.total, draft.shift, draft.offset, self.out_type)
+        if draft.tree is None:
+            return OutputPlan((), None, 0, 0, False, interval, 0, None)
+        tree = draft.tree
+        terms = {id(leaf): self._leaf(leaf, output, draft) for leaf in tree.leaves}
+        levels = []
+        for number, branches in enumerate(tree.levels, start=1):
+            level = []
+            for position, branch in enumerate(branches):
+                total = draft.total if branch is tree.root else None
+                s = self._sum(branch, f"s{output}_{number}_{position}", terms, output, total)
+                terms[id(branch)] = s.term
+                level.append(s)
+            levels.append(tuple(level))
+        stages = self.depth // self.passes.levels_per_stage
+        delay = stages - len(levels) // self.passes.levels_per_stage + 1
+        # Clipped on both sides, to an unsigned type, and ready a cycle early?
+        shifted = Interval(draft.total.low >> draft.shift, draft.total.high >> draft.shift)
+        both = shifted.low < 0 and shifted.high > self.out_type.max_int and not self.out_type.signed
+        looked_up = (
+            self.passes.folding
+            and bool(levels)
+            and bool(
+                draft.offset or both or shifted.low < self.out_type.min_int or shifted.high > self.out_type.max_int
+            )
+            and shifted.low >= 0
+            and shifted.high < 1 << LUT_BITS
+        )
+        split = not looked_up and self.passes.split_clip and both and bool(levels) and delay > 1
+        return OutputPlan(
+            tuple(levels),
+            terms[id(tree.root)],
+            draft.shift,
+            draft.offset,
+            looked_up,
+            interval,
+            delay,
+            tree.choice,
+            split,
+        )
 
 
 def plan_layer(node: EdgeTable, in_type: FixedPoint, domain: tuple[Interval, ...], passes: Passes) -> LayerPlan:
@@ -293,29 +396,30 @@ def plan_layer(node: EdgeTable, in_type: FixedPoint, domain: tuple[Interval, ...
     """
     alive = np.flatnonzero(node.alive.any(axis=0)).tolist()
     indices = [plan_index(node.coder, i, in_type, domain[i]) for i in alive]
-    tables = _Tables()
-    drafts: list[tuple[tuple[tuple[Sum, ...], ...], Term | None, int, Interval]] = []
+    balance = Balance()
+    parts: list[tuple[list[Edge], int]] = []
     for output in range(node.n_out):
         single, constant = output_edges(node, indices, output)
         edges = group(single) if passes.grouping and single else single
-        if not edges:
-            drafts.append(((), None, 0, _saturated(Interval(constant, constant), node.shift, node.out_type)))
-            continue
-        zeros = min(node.shift, *(edge.zeros for edge in edges))
-        edges = _folded(edges, constant >> zeros, zeros, tables)
-        terms = [tables.term(edge, output, zeros) for edge in edges]
-        levels = _tree(terms, output, passes)
-        total = levels[-1][0].term if levels else terms[0]
-        value = Interval(total.interval.low << total.zeros, total.interval.high << total.zeros)
-        drafts.append((levels, total, node.shift - zeros, _saturated(value, node.shift - zeros, node.out_type)))
+        balance.announce(edges)
+        parts.append((edges, constant))
+    depth = max(tree_depth(max(1, len(edges)), passes) for edges, _ in parts)
+    tables = _Tables()
+    drafts = [_draft(edges, constant, node, depth, passes, balance, tables) for edges, constant in parts]
+    table_register = passes.register_tables or any(
+        not leaf.fused and leaf.part.select_width > LUT_BITS
+        for draft in drafts
+        if draft.tree is not None
+        for leaf in draft.tree.leaves
+    )
+    depth = max((len(draft.tree.levels) for draft in drafts if draft.tree is not None), default=0)
+    maker = _Outputs(tables, node.out_type, depth, passes, registered=table_register)
+    outputs = tuple(maker.plan(draft, output) for output, draft in enumerate(drafts))
     used = {feature for table in tables.sorted() for feature in table.features}
     indices = [index for index in indices if index.feature in used]
-    depth = max(len(levels) for levels, *_ in drafts)
     code_register = any(index.form is not CoderForm.SLICE for index in indices)
-    table_register = any(table.select_width > LUT_BITS for table in tables.sorted())
-    outputs = tuple(
-        OutputPlan(*draft, depth - len(draft[0]) + 1, passes.split_clip and _splits(*draft, depth, node.out_type))
-        for draft in drafts
-    )
-    latency = int(code_register) + int(table_register) + depth + 1
-    return LayerPlan(node, in_type, tuple(indices), tables.sorted(), outputs, code_register, table_register, latency)
+    latency = int(code_register) + int(table_register) + depth // passes.levels_per_stage + 1
+    return LayerPlan(
+        node, in_type, tuple(indices), tables.sorted(), outputs, code_register, table_register,
+        passes.levels_per_stage, latency,
+    )  # fmt: skip

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from hwgen.tables import Passes
-from hwgen.tables._layer import emit_layer
-from hwgen.tables._plan import LayerPlan, bits, plan_layer
+from hwgen.tables._lower import lower
+from hwgen.tables._plan import LayerPlan, plan_layer
+from hwgen.tables.netlist import bits, emit_layer
 from pymodel.ir import EdgeTable, FixedPoint, IntArray, Interval
 from tests.hwgen.tables.designs import coder, edge_table, tiny, unsigned
 from tests.strategies import random_ir
@@ -53,10 +54,10 @@ def test_minimum_and_trailing_zeros_are_dropped() -> None:
     first, second = plan.tables
     assert first.entries.tolist() == [0, 1, 3, 5]
     assert first.width == 3
-    assert first.uses == [(0, 4, -16)]
+    assert first.uses == [(0, 4, -16, "whole")]
     # The constant -16 - 3 goes into the table that it widens least.
     assert second.entries.tolist() == [-19, -11, -12, -16]
-    assert second.uses == [(0, 0, 16)]
+    assert second.uses == [(0, 0, 16, "whole")]
     assert plan.intervals == (Interval(-19, 69),)
 
 
@@ -71,7 +72,7 @@ def test_equal_tables_of_one_input_are_built_once() -> None:
     plan = _plan([[[0, 1, 5, 2], [10, 11, 15, 12], [0, 4, 20, 8], [0, 1, 5, 3]]])
     assert len(plan.tables) == 3  # the constant 10 is folded into the second
     shared = plan.tables[0]
-    assert shared.uses == [(0, 0, 0), (2, 2, 0)]
+    assert shared.uses == [(0, 0, 0, "whole"), (2, 2, 0, "whole")]
     assert _plan([[[0, 1, 5, 2]], [[0, 1, 5, 2]]]).tables[1].features == (1,)
 
 
@@ -117,12 +118,13 @@ def test_an_early_output_that_is_clipped_on_both_sides_is_clipped_in_two_cycles(
     tables = np.zeros((12, 4, 2), dtype=np.int64)
     tables[:3, :, 0] = [-9, -3, 4, 20]  # ready after one level
     tables[:, :, 1] = [-9, -3, 4, 20]  # after three
+    two_cycles = Passes(grouping=False, folding=False)
     node = edge_table("l", "x", tables, out_type=unsigned(bits_), coder=coder(1, 0, 0, 4))
-    early, late = plan_layer(node, unsigned(2), (Interval(0, 3),) * 12, Passes(grouping=False)).outputs
+    early, late = plan_layer(node, unsigned(2), (Interval(0, 3),) * 12, two_cycles).outputs
     assert (early.split, late.split) == (split, False)
     assert not plan_layer(node, unsigned(2), (Interval(0, 3),) * 12, Passes.none()).outputs[0].split
     assert (
-        "r0_positive" in emit_layer(plan_layer(node, unsigned(2), (Interval(0, 3),) * 12, Passes(grouping=False)), "m")
+        "r0_positive" in emit_layer(lower(plan_layer(node, unsigned(2), (Interval(0, 3),) * 12, two_cycles)), "m")
         or not split
     )
 
@@ -132,7 +134,7 @@ def _evaluate(plan: LayerPlan, codes: IntArray) -> IntArray:
     total = np.zeros((codes.shape[0], plan.node.n_out), dtype=np.int64)
     for table in plan.tables:
         selector = sum(codes[:, feature] << (2 * j) for j, feature in enumerate(table.features))
-        for output, k, offset in table.uses:
+        for output, k, offset, _ in table.uses:
             total[:, output] += (table.entries[selector] << k) + offset
     return total
 
@@ -141,13 +143,13 @@ def _evaluate(plan: LayerPlan, codes: IntArray) -> IntArray:
 def test_every_table_stands_for_the_edges_that_its_comment_names(grouping: bool) -> None:
     rng = np.random.default_rng(3)
     tables = rng.integers(-50, 50, size=(8, 3, 4)) * rng.choice([0, 1, 4, 8], size=(8, 3, 1))
-    plan = _plan(tables.tolist(), bias=[100, -77, 3], shift=3, passes=Passes(grouping=grouping))
+    plan = _plan(tables.tolist(), bias=[100, -77, 3], shift=3, passes=Passes(grouping=grouping, residuals=False))
     codes = rng.integers(0, 4, size=(200, 8))
     expected = sum(plan.node.tables[i][codes[:, i]] for i in range(8))
     used = np.zeros((8, 3), dtype=bool)
     for table in plan.tables:
         assert len(table.features) <= (3 if grouping else 1)
-        for output, _, _ in table.uses:
+        for output, _, _, _ in table.uses:
             for feature in table.features:
                 assert not used[feature, output], "an edge is built twice"
                 used[feature, output] = True

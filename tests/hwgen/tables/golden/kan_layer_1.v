@@ -43,25 +43,17 @@ always @*
     2'd0: t3_0 = 2'd0; 2'd1: t3_0 = 2'd1; 2'd2: t3_0 = 2'd1; default: t3_0 = 2'd2;
   endcase
 
-// case: output 0: 0 ... 7
 reg [3:0] s0_1_0;
+always @(posedge clk) s0_1_0 <= {2'd0, t3_0} + t0_0;
 reg [1:0] s0_1_1;
-always @(posedge clk) begin
-  s0_1_0 <= {2'd0, t3_0} + t0_0;
-  s0_1_1 <= t1_0;
-end
+always @(posedge clk) s0_1_1 <= t1_0;
 reg [5:0] s0_2_0;
-always @(posedge clk) begin
-  s0_2_0 <= {{2{s0_1_0[3]}}, s0_1_0} + {1'd0, s0_1_1, 3'd0};
-end
+always @(posedge clk) s0_2_0 <= {{2{s0_1_0[3]}}, s0_1_0} + {1'd0, s0_1_1, 3'd0};
 wire [4:0] r0 = s0_2_0[5:1];
 wire r0_over = ~r0[4] & (|r0[3:3]);
 wire r0_under = r0[4];
 reg [2:0] y0_0;
 always @(posedge clk) y0_0 <= r0_under ? 3'd0 : r0_over ? 3'd7 : r0[2:0];
-assign y[2:0] = y0_0;
-
-// case: output 1: 1 ... 4
 wire [2:0] r1 = t0_1[3:1];
 reg [2:0] y1_0;
 always @(posedge clk) y1_0 <= r1;
@@ -69,9 +61,12 @@ reg [2:0] y1_1;
 always @(posedge clk) y1_1 <= y1_0;
 reg [2:0] y1_2;
 always @(posedge clk) y1_2 <= y1_1;
-assign y[5:3] = y1_2;
 
-// case: output 2: 5 ... 5
+// output 0: 0 ... 7
+assign y[2:0] = y0_0;
+// output 1: 1 ... 4
+assign y[5:3] = y1_2;
+// output 2: 5 ... 5
 assign y[8:6] = 3'd5;
 
 /* verilator lint_on UNUSEDSIGNAL */

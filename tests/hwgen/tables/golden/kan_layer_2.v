@@ -38,25 +38,23 @@ always @*
     3'd4: t1_0 = 2'd3; 3'd5: t1_0 = 2'd3; 3'd6: t1_0 = 2'd3; default: t1_0 = 2'd3;
   endcase
 
-// y: output 0: -8 ... 7
 reg [5:0] s0_1_0;
-always @(posedge clk) begin
-  s0_1_0 <= {4'd0, t1_0} + {{1{t0_0[4]}}, t0_0};
-end
+always @(posedge clk) s0_1_0 <= {4'd0, t1_0} + {{1{t0_0[4]}}, t0_0};
 wire [5:0] r0 = s0_1_0[5:0];
 wire r0_over = ~r0[5] & (|r0[4:3]);
 wire r0_under = r0[5] & ~(&r0[4:3]);
 reg [3:0] y0_0;
 always @(posedge clk) y0_0 <= r0_under ? 4'h8 : r0_over ? 4'd7 : r0[3:0];
-assign y[3:0] = y0_0;
-
-// y: output 1: 2 ... 3
 wire [1:0] r1 = t0_1[1:0];
-reg [3:0] y1_0;
-always @(posedge clk) y1_0 <= {2'd0, r1};
-reg [3:0] y1_1;
+reg [1:0] y1_0;
+always @(posedge clk) y1_0 <= r1;
+reg [1:0] y1_1;
 always @(posedge clk) y1_1 <= y1_0;
-assign y[7:4] = y1_1;
+
+// output 0: -8 ... 7
+assign y[3:0] = y0_0;
+// output 1: 2 ... 3
+assign y[7:4] = {2'd0, y1_1};
 
 /* verilator lint_on UNUSEDSIGNAL */
 endmodule
