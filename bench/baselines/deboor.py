@@ -25,7 +25,16 @@ import numpy.typing as npt
 from baselines.pipeline import Pipeline, Signal
 from pymodel.ir import IntArray
 
-__all__ = ["DeBoorLayer", "run_network", "write_basis", "write_finish", "write_layer", "write_network", "write_tile"]
+__all__ = [
+    "DeBoorLayer",
+    "run_network",
+    "tile_inputs",
+    "tile_sums",
+    "write_basis",
+    "write_finish",
+    "write_network",
+    "write_tile",
+]
 
 ORDER = 3
 WINDOW = ORDER + 1
@@ -233,30 +242,25 @@ def _layer(pipe: Pipeline, layer: DeBoorLayer, inputs: list[Signal], number: int
     return outputs
 
 
-def write_network(layers: list[DeBoorLayer], folder: Path) -> Path:
+def write_network(layers: list[DeBoorLayer], folder: Path, digit: int = 4) -> Path:
     """Write a chain of layers whole."""
-    pipe = Pipeline("deboor", layers[0].n_in, 16, signed=True)
+    pipe = Pipeline("deboor", layers[0].n_in, 16, signed=True, digit=digit)
     signals = pipe.inputs
     for number, layer in enumerate(layers):
         signals = _layer(pipe, layer, signals, number)
     return pipe.write(folder, signals, width=16, signed=True)
 
 
-def write_layer(layer: DeBoorLayer, folder: Path) -> Path:
-    """Write one layer whole."""
-    return write_network([layer], folder)
-
-
-def write_basis(layer: DeBoorLayer, folder: Path) -> Path:
+def write_basis(layer: DeBoorLayer, folder: Path, digit: int = 4) -> Path:
     """Write the repeating unit of an input: its register, and everything up to window, activation and cell."""
-    pipe = Pipeline("deboor_basis", 1, 16, signed=True)
+    pipe = Pipeline("deboor_basis", 1, 16, signed=True, digit=digit)
     fields = _basis(pipe, "basis", pipe.inputs[0], layer)
     return pipe.write(folder, fields, width=TILE_WIDTH, signed=True)
 
 
-def write_tile(layer: DeBoorLayer, output: int, inputs: range, folder: Path) -> Path:
-    """Write the repeating unit of an output: the MACs and adders of some of its edges, behind their basis units."""
-    pipe = Pipeline("deboor_tile", len(inputs) * TILE_FIELDS, TILE_WIDTH, signed=True, registered=False)
+def write_tile(layer: DeBoorLayer, output: int, inputs: range, folder: Path, digit: int = 4) -> tuple[int, int]:
+    """Write the repeating unit of an output: the MACs and adders of some of its edges; return its sum's interval."""
+    pipe = Pipeline("deboor_tile", len(inputs) * TILE_FIELDS, TILE_WIDTH, signed=True, registered=False, digit=digit)
     full = 1 << (BASIS_FRACTION + 1)
     highs = [full >> 1, full, full, full >> 1]
     terms: list[Signal | None] = []
@@ -266,7 +270,9 @@ def write_tile(layer: DeBoorLayer, output: int, inputs: range, folder: Path) -> 
         fields.append(pipe.wire(f"act{place}", ports[WINDOW].name, int(layer.silu.min()), int(layer.silu.max()), 0))
         fields.append(pipe.wire(f"cell{place}", ports[WINDOW + 1].name, 0, layer.cells - 1, 0))
         terms += _edge_terms(pipe, f"{i}", fields, layer.spline[output, i], int(layer.base[output, i]))
-    return pipe.write(folder, [pipe.tree("acc", terms)], width=SUM_WIDTH, signed=True)
+    total = pipe.tree("acc", terms)
+    pipe.write(folder, [total], width=SUM_WIDTH, signed=True)
+    return total.low, total.high
 
 
 def tile_inputs(layer: DeBoorLayer, inputs: range, X: IntArray) -> IntArray:

@@ -45,10 +45,14 @@ class Pipeline:
         engine: its name; the top module is `ENGINE_top`.
         count, width, signed: the input port.
         registered: put a register behind the input port, as every engine has one; a unit inside a layer has none.
+        digit: bits of the digits into which :meth:`wide_product` cuts a factor; 32 leaves it whole, for DSP slices.
     """
 
-    def __init__(self, engine: str, count: int, width: int, *, signed: bool, registered: bool = True) -> None:
+    def __init__(
+        self, engine: str, count: int, width: int, *, signed: bool, registered: bool = True, digit: int = 4
+    ) -> None:
         self.engine = engine
+        self._digit = digit
         self._port = {"count": count, "width": width, "signed": signed}
         self._registered = registered
         self._lines: list[str] = []
@@ -129,25 +133,25 @@ class Pipeline:
         ends = [p * q for p in (a.low, a.high) for q in (b.low, b.high)]
         return self.register(name, f"{a.name} * {b.name}", min(ends), max(ends), a.stage + 1)
 
-    def wide_product(self, name: str, a: Signal, b: Signal, digit: int = 4) -> Signal:
+    def wide_product(self, name: str, a: Signal, b: Signal) -> Signal:
         """Return the product of `a` and an unsigned `b`: one stage for the digits' partial products, one per adder level."""
         assert b.low >= 0, b
         a, b = self.aligned(a, b)
         terms = []
-        for shift in range(0, b.width - 1, digit):
-            part = (1 << min(digit, b.width - 1 - shift)) - 1
+        for shift in range(0, b.width - 1, self._digit):
+            part = (1 << min(self._digit, b.width - 1 - shift)) - 1
             bits = f"$signed({{1'b0, {b.name}[{shift + part.bit_length() - 1}:{shift}]}})"
             low, high = min(a.low * part, 0), max(a.high * part, 0)
             terms.append((self.register(f"{name}_p{shift}", f"{a.name} * {bits}", low, high, a.stage + 1), shift))
         return self._shifted(name, terms)
 
-    def wide_scaled(self, name: str, signal: Signal, factor: int, digit: int = 4) -> Signal | None:
+    def wide_scaled(self, name: str, signal: Signal, factor: int) -> Signal | None:
         """Return the product with a constant like :meth:`wide_product`; None for zero."""
         if factor == 0 or (signal.low == signal.high == 0):
             return None
         terms = []
-        for shift in range(0, abs(factor).bit_length(), digit):
-            part = (abs(factor) >> shift & ((1 << digit) - 1)) * (1 if factor > 0 else -1)
+        for shift in range(0, abs(factor).bit_length(), self._digit):
+            part = (abs(factor) >> shift & ((1 << self._digit) - 1)) * (1 if factor > 0 else -1)
             if part:
                 ends = (signal.low * part, signal.high * part)
                 expression = f"{signal.name} * {_literal(part, signed_width(part, part))}"

@@ -13,7 +13,9 @@ from rich.text import Text
 from hwgen.report._html import flatten_borders
 from pymodel.errors import IRError
 
-__all__ = ["print_borders", "print_summary"]
+__all__ = ["print_borders", "print_fit", "print_summary"]
+
+_VERDICTS = {"yes": "green", "tight": "yellow", "unsure": "yellow", "no": "bold red"}
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -86,3 +88,26 @@ def _summary(report: Mapping[str, Any]) -> Iterator[Table | Text]:
     total = report["seconds"].get("total")
     if total is not None:
         yield Text(f"{total:.0f} s in all", style="dim")
+
+
+def print_fit(console: Console, answer: Mapping[str, Any], error: str) -> None:
+    """Print what a program needs (estimates), how much of each part that is, and how far off the model was."""
+    need = answer["predicted"]
+    title = (
+        f"{answer['name']}, {answer['edges']:,} edges: about {need['lut']:,} LUTs "
+        f"({need['lut_paired']:,} sites if small ones share), {need['ff']:,} flip-flops (estimates)"
+    )
+    table = _table(title, "part", "LUTs", "used", "used if shared", "FFs used", "fits")
+    for part in answer["parts"]:
+        shares = (f"{100 * part[key]:.1f} %" for key in ("lut_share", "lut_paired_share", "ff_share"))
+        verdict = part["verdict"]
+        table.add_row(part["part"], f"{part['lut']:,}", *shares, Text(verdict, style=_VERDICTS[verdict]))
+    console.print(table)
+    console.print(Text(f"{error}.", style="dim"), soft_wrap=True)
+    console.print(
+        Text(
+            "yes: at most 80 % even at the worst error; tight: at most 100 %; no: more than there is even then.",
+            style="dim",
+        ),
+        soft_wrap=True,
+    )
