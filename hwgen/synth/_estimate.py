@@ -87,11 +87,13 @@ class Synthesis:
     Attributes:
         estimate: the figures.
         signals: ports and latency of the RTL.
-        circuit: the mapped netlist, or why it cannot be simulated.
+        cells: the mapped netlist for counting.
+        circuit: the mapped netlist for simulation, or why it cannot be simulated.
     """
 
     estimate: SynthEstimate
     signals: SignalMap
+    cells: Netlist
     circuit: Circuit | ToolError
 
     def netlist(self) -> MappedNetlist:
@@ -219,4 +221,4 @@ def synthesise(rtl_dir: Path, *, part: str, timeout: float | None = None, dsp: b
         seconds=time.monotonic() - started,
         script=script,
     )
-    return Synthesis(found, signals, circuit)
+    return Synthesis(found, signals, netlist, circuit)
