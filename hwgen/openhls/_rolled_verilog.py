@@ -107,25 +107,8 @@ def memory_hex(table: Table) -> str:
 
 
 def primitives(prefix: str) -> str:
-    """Return the modules that all layers share: a memory, and the serialiser between layers."""
-    return f"""// {prefix}_rom: synchronous read, q <= mem[address] where enable is high.
-module {prefix}_rom #(
-  parameter WIDTH = 1,
-  parameter DEPTH = 2,
-  parameter ADDRESS = 1,
-  parameter CONTENT = ""
-) (
-  input wire clk,
-  input wire enable,
-  input wire [ADDRESS-1:0] address,
-  output reg [WIDTH-1:0] q
-);
-  reg [WIDTH-1:0] mem [0:DEPTH-1];
-  initial $readmemh(CONTENT, mem);
-  always @(posedge clk) if (enable) q <= mem[address];
-endmodule
-
-// {prefix}_serialise: one sample of BEATS * WIDTH bits in, BEATS beats out, the lowest bits first; the next sample is taken
+    """Return the module that all layers share: the serialiser between layers."""
+    return f"""// {prefix}_serialise: one sample of BEATS * WIDTH bits in, BEATS beats out, the lowest bits first; the next sample is taken
 // with the last beat.
 module {prefix}_serialise #(
   parameter WIDTH = 1,
@@ -157,27 +140,28 @@ endmodule
 """
 
 
+def memory_verilog(name: str, table: Table) -> str:
+    """Return the module of one memory: synchronous read, `q <= mem[address]` where `enable` is high."""
+    return (
+        f"// {table.words} words of {stored_bits(table)} bits.\nmodule {name} (\n  input wire clk,\n  input wire enable,\n"
+        f"  input wire [{address_bits(table) - 1}:0] address,\n  output reg [{stored_bits(table) - 1}:0] q\n);\n"
+        f"  reg [{stored_bits(table) - 1}:0] mem [0:{table.words - 1}];\n"
+        f'  initial $readmemh("{name}.hex", mem);\n'
+        "  always @(posedge clk) if (enable) q <= mem[address];\nendmodule\n"
+    )
+
+
 def _concat(parts: list[str]) -> str:
     return "{" + ", ".join(reversed(parts)) + "}" if parts else "1'b0"
 
 
-def layer_verilog(layer: Layer, prefix: str) -> str:
-    """Return the module of a layer: memories, address stages and the proc.
-
-    Args:
-        layer: the layer.
-        prefix: of the shared modules.
-    """
+def layer_verilog(layer: Layer) -> str:
+    """Return the modules of a layer: its memories, and their addresses and the proc around them."""
     rolled, source = layer.rolled, layer.source
     bits = max(1, (rolled.trip - 1).bit_length())
     stages = 2 * len(layer.levels)
     lines: list[str] = []
     # Stage 0 is what comes in; stage s holds what was taken into register s.
-    names: dict[Key, str] = {(ROUND, 0): "round_0"}
-    port = rolled.source
-    for k in range(source.count):
-        names[port.name, k] = f"in_data[{k * source.width} +: {source.width}]"
-    carried = [f"in_data[{source.bits - 1}:0]", "round_0", "last_0"]
     width = source.bits + bits + 1
     available: list[tuple[list[tuple[Key, int, Fact]], str, int]] = []
     lines.append(f"  reg [{bits - 1}:0] round_0;")
@@ -187,7 +171,6 @@ def layer_verilog(layer: Layer, prefix: str) -> str:
     lines.append("  always @(posedge clk)")
     lines.append(f"    if (rst) round_0 <= {bits}'d0;")
     lines.append(f"    else if (in_valid & in_ready) round_0 <= last_0 ? {bits}'d0 : round_0 + {bits}'d1;")
-    del carried
     lines.append(f"  wire [{width - 1}:0] carry_0 = {{last_0, round_0, in_data}};")
     for at, level in enumerate(layer.levels):
         s, a = 2 * at, 2 * at + 1
@@ -212,20 +195,14 @@ def layer_verilog(layer: Layer, prefix: str) -> str:
             table = rolled.tables[number]
             size = stored_bits(table)
             lines.append(f"  wire [{size - 1}:0] word{number}_{a + 1};")
-            lines.append(
-                f"  {prefix}_rom #(.WIDTH({size}), .DEPTH({table.words}), .ADDRESS({address}), "
-                f'.CONTENT("{layer.name}_rom{number}.hex"))'
-            )
-            lines.append(
-                f"    rom{number} (.clk(clk), .enable(take_{a}), .address(address_{a}[{place} +: {address}]), "
-                f".q(word{number}_{a + 1}));"
-            )
+            lines.append(f"  {layer.name}_rom{number} rom{number} (")
+            lines.append(f"    .clk(clk), .enable(take_{a}), .address(address_{a}[{place} +: {address}]),")
+            lines.append(f"    .q(word{number}_{a + 1})\n  );")
             place += address
             moved.append((fields_of(number, table), f"word{number}", size))
         available = moved
     final = _names(layer, stages, available, bits)
     beat = [f"carry_{stages}[{width - 1}]"] + [final[key] for key in layer.packed.keys]
-    lines.append(f"  wire take_{stages};")
     lines.append(f"  {layer.name}_proc proc (")
     lines.append(
         f"    .clk(clk), .rst(rst), .{BEAT}_data({_concat(beat)}), .{BEAT}_valid(valid_{stages}), "
@@ -233,12 +210,17 @@ def layer_verilog(layer: Layer, prefix: str) -> str:
     )
     lines.append(f"    .{SAMPLE}_data(out_data), .{SAMPLE}_valid(out_valid), .{SAMPLE}_ready(out_ready)")
     lines.append("  );")
-    if stages == 0:
-        pass
-    takes = [f"  wire take_{s} = ~valid_{s + 1} | take_{s + 1};" for s in range(stages)]
+    takes = [f"  wire take_{stages};"]
+    for s in range(stages, 0, -1):  # a stage takes what comes if it is empty or hands on what it has
+        takes += [f"  reg valid_{s};", f"  wire take_{s - 1} = ~valid_{s} | take_{s};"]
     body = "\n".join([*takes, *lines])
+    memories = "".join(
+        memory_verilog(f"{layer.name}_rom{number}", rolled.tables[number]) + "\n"
+        for level in layer.levels
+        for number in level.numbers
+    )
     return (
-        f"module {layer.name} (\n  input wire clk,\n  input wire rst,\n  input wire in_valid,\n  output wire in_ready,\n"
+        f"{memories}module {layer.name} (\n  input wire clk,\n  input wire rst,\n  input wire in_valid,\n  output wire in_ready,\n"
         f"  input wire [{source.bits - 1}:0] in_data,\n  output wire out_valid,\n  input wire out_ready,\n"
         f"  output wire [{layer.result.bits - 1}:0] out_data\n);\n{body}\nendmodule\n"
     )
@@ -246,7 +228,6 @@ def layer_verilog(layer: Layer, prefix: str) -> str:
 
 def _stage(s: int, width: int) -> list[str]:
     return [
-        f"  reg valid_{s};",
         f"  reg [{width - 1}:0] carry_{s};",
         f"  always @(posedge clk) if (rst) valid_{s} <= 1'b0; else if (take_{s - 1}) valid_{s} <= valid_{s - 1};",
         f"  always @(posedge clk) if (take_{s - 1}) carry_{s} <= carry_{s - 1};",
@@ -279,7 +260,7 @@ def chain_verilog(name: str, layers: list[Layer], prefix: str) -> str:
             lines.append(f"  wire beat_valid_{at}, beat_ready_{at};")
             lines.append(f"  wire [{source.bits - 1}:0] beat_data_{at};")
             lines.append(
-                f"  {prefix}_serialise #(.WIDTH({source.bits}), .BEATS({beats}), .COUNT({beats.bit_length()})) "
+                f"  {prefix}_serialise #(.WIDTH({source.bits}), .BEATS({beats}), .COUNT({max(2, beats.bit_length())})) "
                 f"serialise_{at} ("
             )
             lines.append(f"    .clk(clk), .rst(rst), .in_valid({valid}), .in_ready({ready}), .in_data({data}),")
