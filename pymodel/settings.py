@@ -14,9 +14,12 @@ from typing import Final, Literal, get_args
 from pymodel.errors import ConfigError
 
 __all__ = [
+    "BASES",
     "EMBEDDED_SOURCES",
+    "FAMILIES",
     "SOURCES",
     "DataSettings",
+    "DistillSettings",
     "ModelSettings",
     "PruneSettings",
     "QuantizeSettings",
@@ -33,8 +36,11 @@ Scale = Literal["auto", "standard", "minmax"]
 SOURCES: Final[tuple[str, ...]] = get_args(Source)
 #: Sources that scikit-learn carries: no file, no download.
 EMBEDDED_SOURCES: Final = ("digits", "wine", "breast_cancer", "moons")
-#: Families and methods that the design names, but that cannot be built yet.
-_LATER_FAMILIES: Final = ("fast_kan", "pykan", "kagn")
+#: KAN formulas; `pykan` is one that the design names, but that cannot be built yet.
+FAMILIES: Final = ("efficient_kan", "fast_kan", "kagn", "table")
+_LATER_FAMILIES: Final = ("pykan",)
+#: Activations of the base branch; `zero` leaves it out.
+BASES: Final = ("silu", "gelu", "relu", "tanh", "sigmoid", "identity", "zero")
 
 
 def _choice(key: str, value: object, choices: tuple[str, ...]) -> None:
@@ -71,6 +77,7 @@ class DataSettings:
         test_fraction: share of the rows set aside for the test, where the source has no test part of its own.
         validation_fraction: share of the training rows on which the best epoch is chosen; never trained on.
         seed: of both splits.
+        threshold: makes every feature one bit: 1 where its raw value is at least this, 0 below (family table).
         scale: `minmax` maps `[0, max]` (images) onto the model's range, `standard` maps mean +- 3 standard deviations
             onto it; `auto` takes `minmax` for images and `standard` for tables.
 
@@ -88,6 +95,7 @@ class DataSettings:
     test_fraction: float = 0.2
     validation_fraction: float = 0.1
     seed: int = 0
+    threshold: float | None = None
     scale: Scale = "auto"
 
     def __post_init__(self) -> None:
@@ -97,6 +105,8 @@ class DataSettings:
         _real("data.test_fraction", self.test_fraction, 0.0, 0.9, low_open=True)
         _real("data.validation_fraction", self.validation_fraction, 0.0, 0.5)
         _integer("data.seed", self.seed, 0, 2**32 - 1)
+        if self.threshold is not None:
+            _real("data.threshold", self.threshold, -1e30, 1e30)
         for key in ("path", "labels", "test_path", "test_labels"):
             value = getattr(self, key)
             if value is not None:
@@ -128,10 +138,16 @@ class ModelSettings:
 
     Attributes:
         widths: features, hidden nodes, outputs; at least two numbers.
-        family: the KAN formula; only `efficient_kan` (B-splines plus a SiLU base) for now.
-        grid: intervals G of the spline grid inside `range`.
-        order: spline order (polynomial degree) k; each edge has `grid + order` spline weights.
-        range: the interval `[low, high]` that the grid covers.
+        family: the KAN formula: `efficient_kan` (B-splines), `fast_kan` (Gaussians) or `kagn` (Gram polynomials), or
+            `table`: every edge is a trained table, for the smallest circuit (docs/fabric.md).
+        grid: intervals G of the spline grid inside `range`, or number of Gaussians; kagn has no use for it.
+        order: spline order k (each edge has `grid + order` spline weights), or degree of the polynomials; fast_kan has
+            no use for it.
+        range: the interval `[low, high]` that the grid covers, where the features are mapped to.
+        base: activation of the base branch; `zero` leaves it out.
+        norm: of the outputs of a kagn layer: `none`, or `batch` (folded into the weights).
+        fan_in: inputs that each node keeps (family table): a number for all layers but the last, or a list with a number
+            or null (no limit) per layer.
         name: of the model in reports and generated code.
 
     Raises:
@@ -143,12 +159,19 @@ class ModelSettings:
     grid: int = 5
     order: int = 3
     range: tuple[float, float] = (-2.0, 2.0)
+    base: str = "silu"
+    norm: str = "none"
+    fan_in: int | tuple[int | None, ...] | None = None
     name: str = "kan"
 
     def __post_init__(self) -> None:
         if self.family in _LATER_FAMILIES:
             raise ConfigError(f"model.family {self.family!r} is not available yet; use efficient_kan")
-        _choice("model.family", self.family, ("efficient_kan",))
+        _choice("model.family", self.family, FAMILIES)
+        _choice("model.base", self.base, BASES)
+        _choice("model.norm", self.norm, ("none", "batch"))
+        if self.norm == "batch" and self.family != "kagn":
+            raise ConfigError(f"model.norm 'batch' belongs to the family kagn, not to {self.family}; remove it")
         object.__setattr__(self, "widths", tuple(self.widths))
         if not 2 <= len(self.widths) <= 17:
             raise ConfigError(
@@ -156,7 +179,7 @@ class ModelSettings:
             )
         for width in self.widths:
             _integer("model.widths", width, 1, 1 << 16)
-        _integer("model.grid", self.grid, 1, 64)
+        _integer("model.grid", self.grid, 2 if self.family == "fast_kan" else 1, 64)
         _integer("model.order", self.order, 1, 7)
         pair = tuple(self.range)
         if len(pair) != 2:
@@ -171,10 +194,35 @@ class ModelSettings:
                 "mapped onto it)"
             )
         object.__setattr__(self, "range", (float(pair[0]), float(pair[1])))
+        self._check_fan_in()
         if not (self.name.isascii() and self.name.isidentifier() and not self.name.startswith("_")):
             raise ConfigError(f"model.name must be a plain identifier such as 'kan', not {self.name!r}; rename it")
         if len(self.name) > 32:
             raise ConfigError(f"model.name must have at most 32 characters, not {len(self.name)}; shorten it")
+
+    def _check_fan_in(self) -> None:
+        if self.fan_in is None:
+            return
+        if self.family != "table":
+            raise ConfigError(f"model.fan_in belongs to the family table, not to {self.family}; remove it")
+        if isinstance(self.fan_in, int):
+            _integer("model.fan_in", self.fan_in, 1, 1 << 16)
+            return
+        object.__setattr__(self, "fan_in", tuple(self.fan_in))
+        assert isinstance(self.fan_in, tuple)
+        if len(self.fan_in) != len(self.widths) - 1:
+            raise ConfigError(
+                f"model.fan_in has {len(self.fan_in)} values, but the model has {len(self.widths) - 1} layers; give one each"
+            )
+        for value in self.fan_in:
+            if value is not None:
+                _integer("model.fan_in", value, 1, 1 << 16)
+
+    def layer_fan_in(self, layer: int) -> int | None:
+        """Return how many inputs each node of layer number `layer` keeps; None is no limit."""
+        if isinstance(self.fan_in, tuple):
+            return self.fan_in[layer]
+        return None if layer == len(self.widths) - 2 else self.fan_in
 
 
 @dataclass(frozen=True)
@@ -190,6 +238,8 @@ class QuantizeSettings:
             recurrence); both are exact in every station, `arith` rounds a little more.
         edge: bits of an edge's table entry when the edge-table form is trained directly; None trains the branches.
         first_activations: code bits of the first layer; None stands for `activations` and is replaced by it.
+        layer_activations: code bits at the input of every layer, instead of the two above.
+        layer_edges: bits of a table entry of every layer (family table), instead of `edge`, whose default is then 8.
         input: bits of the integers X at which the chip starts.
 
     Raises:
@@ -204,6 +254,8 @@ class QuantizeSettings:
     implementation: str = "rom"
     edge: int | None = None
     first_activations: int | None = None
+    layer_activations: tuple[int, ...] | None = None
+    layer_edges: tuple[int, ...] | None = None
     input: int = 8
 
     def __post_init__(self) -> None:
@@ -219,6 +271,14 @@ class QuantizeSettings:
             _integer("quantize.edge", self.edge, 2, 16)
         if self.first_activations is None:
             object.__setattr__(self, "first_activations", self.activations)
+        for key, low, high in (("layer_activations", 1, 12), ("layer_edges", 2, 16)):
+            given = getattr(self, key)
+            if given is not None:
+                object.__setattr__(self, key, tuple(given))
+                for bits in given:
+                    _integer(f"quantize.{key}", bits, low, high)
+        if self.layer_activations:
+            object.__setattr__(self, "first_activations", self.layer_activations[0])
         _integer("quantize.first_activations", self.first_activations, 1, 12)
         _integer("quantize.input", self.input, 1, 16)
         assert self.first_activations is not None
@@ -230,20 +290,43 @@ class QuantizeSettings:
 
     def activation_bits(self, layer: int) -> int:
         """Return the code bits at the input of layer number `layer` (0 is the first)."""
+        if self.layer_activations is not None:
+            return self.layer_activations[layer]
         if layer > 0:
             return self.activations
         assert self.first_activations is not None
         return self.first_activations
 
+    def edge_bits(self, layer: int) -> int:
+        """Return the bits of a table entry of layer number `layer` (family table)."""
+        if self.layer_edges is not None:
+            return self.layer_edges[layer]
+        return 8 if self.edge is None else self.edge
+
+    def check_layers(self, layers: int) -> None:
+        """Check that lists with one number per layer have `layers` of them.
+
+        Raises:
+            ConfigError: otherwise.
+        """
+        for key in ("layer_activations", "layer_edges"):
+            given = getattr(self, key)
+            if given is not None and len(given) != layers:
+                raise ConfigError(
+                    f"quantize.{key} has {len(given)} numbers, but the model has {layers} layers; give one each"
+                )
+
 
 @dataclass(frozen=True)
 class PruneSettings:
-    """How many edges stay; exactly one of `fraction`, `edges` and `layers` is given.
+    """How many edges stay; exactly one of `fraction`, `edges`, `layers` and `luts` is given.
 
     Attributes:
         fraction: share of all edges to remove.
         edges: edges that stay in the whole network, ranked together.
         layers: edges that stay in each layer, ranked layer by layer.
+        luts: LUTs that the circuit may cost (family table; an estimate by a rule of thumb, made before there is any).
+            In that family the first three count only edges of layers without `model.fan_in`.
         start, end: the part of the float epochs during which edges go (cubic schedule).
 
     Raises:
@@ -253,14 +336,17 @@ class PruneSettings:
     fraction: float | None = None
     edges: int | None = None
     layers: tuple[int, ...] | None = None
+    luts: int | None = None
     start: float = 0.1
     end: float = 0.7
 
     def __post_init__(self) -> None:
-        given = [key for key in ("fraction", "edges", "layers") if getattr(self, key) is not None]
+        given = [key for key in ("fraction", "edges", "layers", "luts") if getattr(self, key) is not None]
         if len(given) != 1:
             what = " and ".join(given) if given else "none of them"
-            raise ConfigError(f"train.prune needs exactly one of fraction, edges and layers, not {what}; change it")
+            raise ConfigError(
+                f"train.prune needs exactly one of fraction, edges, layers and luts, not {what}; change it"
+            )
         if self.fraction is not None:
             _real("train.prune.fraction", self.fraction, 0.0, 1.0, high_open=True)
         if self.edges is not None:
@@ -269,6 +355,8 @@ class PruneSettings:
             object.__setattr__(self, "layers", tuple(self.layers))
             for count in self.layers:
                 _integer("train.prune.layers", count, 1, 1 << 32)
+        if self.luts is not None:
+            _integer("train.prune.luts", self.luts, 1, 1 << 32)
         _real("train.prune.start", self.start, 0.0, 1.0)
         _real("train.prune.end", self.end, 0.0, 1.0)
         if not self.start <= self.end:
@@ -280,6 +368,8 @@ class PruneSettings:
         Raises:
             ConfigError: if more edges are to stay than there are, or `layers` has another length.
         """
+        if self.luts is not None:
+            raise ConfigError("train.prune.luts needs model.family table; give edges instead")
         total = sum(sizes)
         if self.fraction is not None:
             return max(1, total - round(self.fraction * total))
@@ -299,6 +389,32 @@ class PruneSettings:
 
 
 @dataclass(frozen=True)
+class DistillSettings:
+    """A teacher (family table): a float network trained first in the same run, whose opinion the loss adds.
+
+    Attributes:
+        weight: of the teacher's part of the loss; the labels have the rest.
+        temperature: T, which softens both sides (Hinton et al. 2015).
+        epochs: of the teacher's training.
+        hidden: channels (images) or nodes of the teacher.
+
+    Raises:
+        ConfigError: for a value out of range.
+    """
+
+    weight: float = 0.5
+    temperature: float = 3.0
+    epochs: int = 5
+    hidden: int = 16
+
+    def __post_init__(self) -> None:
+        _real("train.distill.weight", self.weight, 0.0, 1.0, low_open=True)
+        _real("train.distill.temperature", self.temperature, 0.1, 100.0)
+        _integer("train.distill.epochs", self.epochs, 1, 100_000)
+        _integer("train.distill.hidden", self.hidden, 1, 4096)
+
+
+@dataclass(frozen=True)
 class TrainSettings:
     """The two phases of training: float, then quantization-aware (QAT).
 
@@ -310,7 +426,9 @@ class TrainSettings:
         qat_learning_rate: likewise for the QAT phase.
         weight_decay: of AdamW.
         prune: edges to remove during the float phase, or None.
-        augment: `shift` moves each training image by up to one pixel, at random per step; None leaves rows alone.
+        distill: a teacher, or None.
+        augment: `shift` moves each training image by up to one pixel, at random per step; `affine` also turns, scales and
+            shears it a little; None leaves rows alone.
         seed: of initialisation, shuffling and augmentation.
         threads: of torch; part of the configuration because the order of float sums depends on it. More than one pays
             from about ten thousand edges on.
@@ -326,7 +444,8 @@ class TrainSettings:
     qat_learning_rate: float = 0.002
     weight_decay: float = 1e-4
     prune: PruneSettings | None = None
-    augment: Literal["shift"] | None = None
+    distill: DistillSettings | None = None
+    augment: Literal["shift", "affine"] | None = None
     seed: int = 0
     threads: int = 1
 
@@ -338,6 +457,6 @@ class TrainSettings:
         _real("train.qat_learning_rate", self.qat_learning_rate, 0.0, 10.0, low_open=True)
         _real("train.weight_decay", self.weight_decay, 0.0, 10.0)
         if self.augment is not None:
-            _choice("train.augment", self.augment, ("shift",))
+            _choice("train.augment", self.augment, ("shift", "affine"))
         _integer("train.seed", self.seed, 0, 2**32 - 1)
         _integer("train.threads", self.threads, 1, 256)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 from typing import Any
 
 from hls4ml.converters import register_pytorch_layer_handler
 from hls4ml.converters.pytorch_to_hls import PyTorchModelReader, get_supported_pytorch_layers
 from hls4ml.utils.torch import CustomFXTracer
+from torch.fx import map_arg
 
 from hwgen.plugin._layer import INPUT_SHAPE, LAYER, ir_name
 from pymodel.errors import ModelError
@@ -18,6 +21,10 @@ __all__ = ["register_torch_handlers"]
 _UNFROZEN = (
     "EfficientKAN",
     "EfficientKANLinear",
+    "FastKAN",
+    "FastKANLinear",
+    "KAGN",
+    "KAGNLinear",
     "QuantKAN",
     "QuantKANLinear",
     "InputQuantizer",
@@ -100,6 +107,54 @@ def _prepare_reader() -> None:
     PyTorchModelReader.__init__ = __init__
 
 
+def _outputs_in_order(model: Any, layers: list[str], found: list[str]) -> list[str]:
+    """Return the layers whose values `model` returns, in its order.
+
+    hls4ml takes every layer that no other reads, in the order of the calls.
+
+    Args:
+        model: the torch model.
+        layers: names of all layers that hls4ml builds.
+        found: what hls4ml takes for the outputs.
+
+    Raises:
+        ModelError: if hls4ml cannot build these outputs: it would leave some out without a word.
+    """
+    returned: list[str] = []
+
+    def add(node: Any) -> Any:
+        while node.name not in layers and node.args:  # hls4ml leaves out what does nothing, as nn.Dropout
+            node = node.args[0]
+        returned.append(node.name)
+        return node
+
+    for node in CustomFXTracer().trace(model).nodes:
+        if node.op == "output":
+            map_arg(node.args, add)
+    wrong = sorted(set(returned) ^ set(found))
+    if wrong or len(set(returned)) != len(returned):
+        raise ModelError(
+            "every output of the model must be another layer's value that no layer reads, and nothing else may be left "
+            f"unread, which is not so for {', '.join(wrong or returned)}; change what forward returns"
+        )
+    return returned
+
+
+def _check_outputs() -> None:
+    """Let models with KAN layers have the outputs that they return, or refuse them."""
+    module = importlib.import_module(PyTorchModelReader.__module__)  # hls4ml.converters has a function of that name
+    original = module.parse_pytorch_model
+
+    @functools.wraps(original)
+    def parse_pytorch_model(config: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        layers, inputs, outputs = original(config, *args, **kwargs)
+        if any(layer["class_name"] == LAYER for layer in layers):
+            outputs = _outputs_in_order(config["PytorchModel"], [layer["name"] for layer in layers], outputs)
+        return layers, inputs, outputs
+
+    module.parse_pytorch_model = parse_pytorch_model  # type: ignore[attr-defined]
+
+
 def register_torch_handlers() -> None:
     """Register the handlers, once."""
     name = FrozenKANLinear.__name__
@@ -109,3 +164,4 @@ def register_torch_handlers() -> None:
             register_pytorch_layer_handler(unfrozen, _unfrozen_layer)
         _keep_whole()
         _prepare_reader()
+        _check_outputs()

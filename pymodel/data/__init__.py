@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pymodel.data._csv import Table, read_table
 from pymodel.data._dataset import Dataset
-from pymodel.data._scale import minmax_map, standard_map, target_map
+from pymodel.data._scale import minmax_map, standard_map, target_map, threshold_map
 from pymodel.data._sources import read_source
 from pymodel.data._split import split
 from pymodel.errors import DataError
@@ -51,7 +51,9 @@ def load(settings: DataSettings, input_range: tuple[float, float] = (-2.0, 2.0))
         x_train, y_train, x_test, y_test = raw.x[kept], raw.y[kept], raw.x[aside], raw.y[aside]
     _, validation = split(y_train, settings.validation_fraction, settings.seed + 1, stratify=classification)
     low, high = input_range
-    if settings.scale == "minmax" or (settings.scale == "auto" and raw.image is not None):
+    if settings.threshold is not None:
+        offset, scale = threshold_map(x_train, settings.threshold)
+    elif settings.scale == "minmax" or (settings.scale == "auto" and raw.image is not None):
         offset, scale = minmax_map(x_train, low, high, image=raw.image is not None)
     else:
         offset, scale = standard_map(x_train, low, high)
@@ -70,7 +72,9 @@ def load(settings: DataSettings, input_range: tuple[float, float] = (-2.0, 2.0))
         target_offset=target_offset,
         target_scale=target_scale,
     )
-    return Dataset(settings.source, x_train, y_train, x_test, y_test, validation, host, raw.image)
+    return Dataset(
+        settings.source, x_train, y_train, x_test, y_test, validation, host, raw.image, settings.threshold is not None
+    )
 
 
 def read_rows(path: Path, features: Sequence[str]) -> npt.NDArray[np.float64]:

@@ -51,6 +51,7 @@ class Dataset:
         validation: sorted indices of the training rows that are not trained on but choose the best epoch.
         host: column names, scaling into the model's range, class labels, scaling of the target.
         image: (height, width) if the features are pixels.
+        binary: whether the host maps a threshold to 1/2, for inputs of one bit.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Dataset:
     validation: IntArray
     host: HostSpec
     image: tuple[int, int] | None = None
+    binary: bool = False
 
     def __post_init__(self) -> None:
         for part in (self.x_train, self.y_train, self.x_test, self.y_test, self.validation):

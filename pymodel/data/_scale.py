@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy.typing as npt
 
 from pymodel.data._dataset import Rows
 
-__all__ = ["SIGMAS", "minmax_map", "standard_map", "target_map"]
+__all__ = ["SIGMAS", "minmax_map", "standard_map", "target_map", "threshold_map"]
 
 _Floats = npt.NDArray[np.float64]
 #: `standard` maps mean +- this many standard deviations onto the range; what lies beyond saturates.
@@ -39,6 +40,18 @@ def minmax_map(x: Rows, low: float, high: float, *, image: bool) -> tuple[_Float
         smallest = np.full_like(smallest, min(0.0, smallest.min()))
         largest = np.full_like(largest, largest.max())
     return _affine(smallest, largest, low, high)
+
+
+def threshold_map(x: Rows, threshold: float) -> tuple[_Floats, _Floats]:
+    """Return (offset, scale), each (features,), that map `threshold` to exactly 1/2, where one unsigned bit turns over.
+
+    The scale is a power of two of at most one over the data's span, the same for all columns, so that no rounding moves a
+    raw value across the threshold.
+    """
+    values = x.astype(np.float64)
+    span = max(float(values.max()), threshold) - min(float(values.min()), threshold)
+    scale = 2.0 ** -math.ceil(math.log2(span)) if span > 0.0 else 1.0
+    return np.full(x.shape[1], threshold - 0.5 / scale), np.full(x.shape[1], scale)
 
 
 def _affine(bottom: _Floats, top: _Floats, low: float, high: float) -> tuple[_Floats, _Floats]:

@@ -2,6 +2,7 @@
 
 from pymodel.layers._activations import ACTIVATIONS, NO_BASE, activate
 from pymodel.layers._bspline import cell_matrix, feature_table, uniform_knots
+from pymodel.layers._build import FAMILIES, build_kan, family_of
 from pymodel.layers._efficient_kan import MAX_ORDER, EfficientKAN, EfficientKANLinear
 from pymodel.layers._fast_kan import FastKAN, FastKANLinear
 from pymodel.layers._float_file import load_float, save_float
@@ -21,6 +22,7 @@ from pymodel.layers._kan import KAN, KANLayer
 
 __all__ = [
     "ACTIVATIONS",
+    "FAMILIES",
     "INPUT_NAME",
     "KAGN",
     "KAN",
@@ -40,8 +42,10 @@ __all__ = [
     "KANLayer",
     "RbfFunctions",
     "activate",
+    "build_kan",
     "cell_matrix",
     "ensure_layer_handlers",
+    "family_of",
     "feature_table",
     "gram_factor",
     "gram_values",

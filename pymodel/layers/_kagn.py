@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from pymodel.errors import ModelError
 from pymodel.layers._activations import activate
@@ -71,6 +72,7 @@ class KAGNLinear(KANLayer):
         self.beta_weights = nn.Parameter(torch.empty(degree + 1))
         self._add_mask()
         self.degree, self.activation, self.before = degree, activation, before
+        self.norm_name = norm
         self.norm: nn.BatchNorm1d | nn.LayerNorm | None = None
         if norm != "none":
             self.norm = nn.BatchNorm1d(out_features) if norm == "batch" else nn.LayerNorm(out_features)
@@ -117,7 +119,10 @@ class KAGNLinear(KANLayer):
         z = activate(self.before, x.reshape(-1, self.in_features))
         basis = activate("silu", gram_values(torch.tanh(z), torch.stack(self._factors()), self.degree))
         y = self._sum(z, basis, self.activation)
-        if self.norm is not None:
+        if isinstance(self.norm, nn.BatchNorm1d) and y.shape[0] < 2:  # one row has no variance
+            norm = self.norm
+            y = functional.batch_norm(y, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
+        elif self.norm is not None:
             y = self.norm(y)
         return y.reshape(*x.shape[:-1], self.out_features)
 

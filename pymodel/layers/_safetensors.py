@@ -27,12 +27,12 @@ def write_file(path: Path, document: Fields, tensors: dict[str, Tensor]) -> None
     save_file(on_cpu, str(path), metadata={_KEY: json.dumps(document, allow_nan=False, sort_keys=True)})
 
 
-def read_file(path: Path, kind: str) -> tuple[Fields, dict[str, Tensor]]:
+def read_file(path: Path, *kinds: str) -> tuple[Fields, dict[str, Tensor]]:
     """Read what :func:`write_file` wrote.
 
     Args:
         path: the file.
-        kind: the document's expected `kind`.
+        *kinds: what the document's `kind` may be.
 
     Returns:
         The document, and the tensors, finite every one.
@@ -56,9 +56,9 @@ def read_file(path: Path, kind: str) -> tuple[Fields, dict[str, Tensor]]:
     except (SafetensorError, OSError, ValueError, RuntimeError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise ModelError(f"{where} cannot be read ({reason}); it is truncated or corrupt: build it again") from None
-    if not isinstance(document, dict) or document.get("kind") != kind:
+    if not isinstance(document, dict) or document.get("kind") not in kinds:
         got = document.get("kind") if isinstance(document, dict) else type(document).__name__
-        raise ModelError(f"{where} holds {got!r} where a {kind!r} was expected; give the file of that kind")
+        raise ModelError(f"{where} holds {got!r} where a {kinds[0]!r} was expected; give the file of that kind")
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise ModelError(f"{where}: tensor {name!r} holds NaN or infinity; train the model again")

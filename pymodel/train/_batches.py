@@ -7,12 +7,16 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from pymodel.data import Dataset
 from pymodel.errors import ConfigError
 from pymodel.ir import IntArray, Task
 
 __all__ = ["Batches", "prepared", "targets"]
+
+#: Half-widths of the uniform affine maps: radians, shares, and pixels.
+_ANGLE, _SCALE, _SHEAR, _SHIFT = 0.08, 0.05, 0.05, 1.25
 
 
 def prepared(dataset: Dataset, indices: IntArray | None = None, *, test: bool = False) -> Tensor:
@@ -45,7 +49,7 @@ class Batches:
         dataset: the data.
         batch_size: rows per batch; the last batch of an epoch may be smaller.
         augment: `shift` moves every image by -1, 0 or 1 pixel in each direction, at random in every epoch; the pixels
-            that come in from outside are 0.
+            that come in from outside are 0; `affine` draws a rotation, a scale, a shear and a shift per image.
         seed: of shuffling and augmentation.
 
     Raises:
@@ -54,14 +58,21 @@ class Batches:
 
     def __init__(self, dataset: Dataset, batch_size: int, augment: str | None, seed: int) -> None:
         if augment is not None and dataset.image is None:
-            raise ConfigError(f"train.augment 'shift' needs images, and {dataset.name!r} has none; set it to null")
+            raise ConfigError(f"train.augment {augment!r} needs images, and {dataset.name!r} has none; set it to null")
         self.batch_size = batch_size
         self._random = torch.Generator().manual_seed(seed)
         self._y = targets(dataset, dataset.fit)
         self._rows = len(self._y)
         self._stride = 0
+        self._affine: tuple[int, int] | None = None
         if augment is None or dataset.image is None:
             self._x = prepared(dataset, dataset.fit)
+            return
+        self._offset = torch.tensor(dataset.host.feature_offset, dtype=torch.float32)
+        self._scale = torch.tensor(dataset.host.feature_scale, dtype=torch.float32)
+        if augment == "affine":
+            self._affine = dataset.image
+            self._x = torch.from_numpy(np.ascontiguousarray(dataset.x_train[dataset.fit]))
             return
         # Raw pixels with a border of one, from which a batch takes shifted windows; scaled per batch.
         height, width = dataset.image
@@ -71,8 +82,6 @@ class Batches:
         self._x = torch.from_numpy(padded.reshape(len(images), -1))
         window = np.arange(height)[:, None] * self._stride + np.arange(width)
         self._window = torch.from_numpy(window.reshape(-1))
-        self._offset = torch.tensor(dataset.host.feature_offset, dtype=torch.float32)
-        self._scale = torch.tensor(dataset.host.feature_scale, dtype=torch.float32)
 
     @property
     def rows(self) -> int:
@@ -90,16 +99,36 @@ class Batches:
 
     def sample(self, rows: int) -> Tensor:
         """Return the first `rows` training rows, not augmented, for calibration: float32 (<= rows, features)."""
+        if self._affine is not None:
+            return self._scaled(self._x[:rows])
         if not self._stride:
             return self._x[:rows]
         return self._scaled(self._x[:rows][:, self._window + self._stride + 1])
 
     def _take(self, rows: Tensor) -> Tensor:
+        if self._affine is not None:
+            return self._scaled(self._moved(self._x[rows].to(torch.float32), self._affine))
         if not self._stride:
             return self._x[rows]
         corner = torch.randint(0, 3, (len(rows), 2), generator=self._random)
         start = corner[:, 0] * self._stride + corner[:, 1]
         return self._scaled(self._x[rows].gather(1, self._window + start[:, None]))
+
+    def _moved(self, x: Tensor, image: tuple[int, int]) -> Tensor:
+        """Return raw images (rows, pixels), each under its own affine map: bicubic, 0 outside."""
+        n, (height, width) = len(x), image
+
+        def uniform(bound: float) -> Tensor:
+            return (torch.rand(n, generator=self._random) * 2 - 1) * bound
+
+        angle, shear = uniform(_ANGLE), uniform(_SHEAR)
+        wide, high = 1 + uniform(_SCALE), 1 + uniform(_SCALE)
+        right, down = uniform(2 * _SHIFT / width), uniform(2 * _SHIFT / height)
+        cos, sin = torch.cos(angle), torch.sin(angle)
+        rows = (torch.stack((cos * wide, shear - sin * high, right), 1), torch.stack((sin * wide, cos * high, down), 1))
+        grid = functional.affine_grid(torch.stack(rows, 1), [n, 1, height, width], align_corners=False)
+        moved = functional.grid_sample(x.view(n, 1, height, width), grid, mode="bicubic", align_corners=False)
+        return moved.view(n, -1).clamp_(min(0.0, float(x.min())), float(x.max()))
 
     def _scaled(self, raw: Tensor) -> Tensor:
         return (raw.to(torch.float32) - self._offset) * self._scale

@@ -60,6 +60,7 @@ class Phase:
         step_interval: in steps.
         counts: whether a model at this progress may be kept as the best (not before pruning is over).
         edges: number of edges that are left.
+        loss: of prepared rows, outputs and targets; None is the task's.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Phase:
     step_interval: int = 1
     counts: Callable[[float], bool] = lambda _: True
     edges: Callable[[], int] = lambda: 0
+    loss: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
 
 
 @dataclass
@@ -120,7 +122,8 @@ def run_phase(
             if phase.on_step is not None and step % phase.step_interval == 0:
                 phase.on_step(step / steps)
             optimizer.zero_grad()
-            loss = loss_of(model(x), y, task)
+            y_model = model(x)
+            loss = loss_of(y_model, y, task) if phase.loss is None else phase.loss(x, y_model, y)
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(parameters, _MAX_GRADIENT_NORM)
             optimizer.step()

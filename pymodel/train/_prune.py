@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from pymodel.layers import EfficientKAN
+from pymodel.layers import KAN
 from pymodel.quant import edge_scores, prune_to
 from pymodel.settings import PruneSettings
 
@@ -33,7 +33,7 @@ class Pruner:
         ConfigError: if the target does not fit the model.
     """
 
-    model: EfficientKAN
+    model: KAN
     settings: PruneSettings
     x: Tensor
 

@@ -13,15 +13,17 @@ import numpy as np
 import torch
 import torch.utils.deterministic as deterministic_settings
 from rich.console import Console
-from torch import Tensor
+from torch import Tensor, nn
 
 from pymodel.data import Dataset
 from pymodel.errors import ConfigError
+from pymodel.fabric import TableKAN, freeze_tables
 from pymodel.ir import Task
-from pymodel.layers import EfficientKAN, FrozenKAN
+from pymodel.layers import KAN, FrozenKAN, build_kan
 from pymodel.quant import QuantKAN, freeze, quantize_model
 from pymodel.settings import ModelSettings, QuantizeSettings, TrainSettings
 from pymodel.train._batches import Batches, prepared, targets
+from pymodel.train._fabric import float_tables, rounded_tables
 from pymodel.train._interrupt import Interrupt
 from pymodel.train._metrics import metrics, outputs
 from pymodel.train._phase import Epoch, Phase, run_phase
@@ -51,8 +53,8 @@ class TrainResult:
         interrupted: whether Ctrl-C ended the training early.
     """
 
-    float_model: EfficientKAN
-    quantized: QuantKAN
+    float_model: KAN | TableKAN
+    quantized: QuantKAN | TableKAN
     frozen: FrozenKAN
     metrics: dict[str, dict[str, float]]
     history: list[dict[str, str | int | float | None]]
@@ -107,12 +109,23 @@ def train(
         run = _Run(dataset, train_settings, console, interrupt)
         start = time.perf_counter()
         _tell(on_stage, "float")
-        model = run.float_phase(model_settings)
-        middle = time.perf_counter()
-        _tell(on_stage, "qat")
-        quantized = run.qat_phase(model, quantize_settings)
-        _tell(on_stage, "freeze")
-        frozen = freeze(quantized, name=model_settings.name, host=dataset.host)
+        model: KAN | TableKAN
+        quantized: QuantKAN | TableKAN
+        name, host = model_settings.name, dataset.host
+        if model_settings.family == "table":
+            model = float_tables(run, dataset, model_settings, quantize_settings, train_settings)
+            middle = time.perf_counter()
+            _tell(on_stage, "qat")
+            quantized = rounded_tables(run, model, train_settings)
+            _tell(on_stage, "freeze")
+            frozen = freeze_tables(quantized, name=name, host=host)
+        else:
+            model = run.float_phase(model_settings)
+            middle = time.perf_counter()
+            _tell(on_stage, "qat")
+            quantized = run.qat_phase(model, quantize_settings)
+            _tell(on_stage, "freeze")
+            frozen = freeze(quantized, name=name, host=host)
         end = time.perf_counter()
         measured = _measure(dataset, model, frozen)
     history = [epoch.to_json() for epoch in run.history]
@@ -128,6 +141,8 @@ class _Run:
         self.settings = settings
         self.console = console
         self.interrupt = interrupt
+        self.binary = dataset.binary
+        self.loss: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
         self.history: list[Epoch] = []
         self.batches = Batches(dataset, settings.batch_size, settings.augment, settings.seed)
         self.sample = self.batches.sample(_SAMPLE_ROWS)
@@ -135,26 +150,32 @@ class _Run:
         if len(dataset.validation):
             self.validation = prepared(dataset, dataset.validation), targets(dataset, dataset.validation)
 
-    def float_phase(self, model_settings: ModelSettings) -> EfficientKAN:
+    def float_phase(self, model_settings: ModelSettings) -> KAN:
         """Return the trained and pruned float model."""
         settings = self.settings
-        model = EfficientKAN(
-            model_settings.widths, grid=model_settings.grid, order=model_settings.order, range=model_settings.range
+        model = build_kan(
+            model_settings.family,
+            model_settings.widths,
+            grid=model_settings.grid,
+            order=model_settings.order,
+            range=model_settings.range,
+            activation=model_settings.base,
+            norm=model_settings.norm,
         )
         groups = [{"params": list(model.parameters()), "weight_decay": settings.weight_decay}]
         phase = Phase("float", settings.epochs, settings.learning_rate, groups, edges=lambda: _edges(model))
         if settings.prune is None:
-            self._run(model, phase, "float training")
+            self.fit(model, phase, "float training")
             return model
         pruner = Pruner(model, settings.prune, self.sample)
         interval = max(1, len(self.batches) // _PRUNINGS_PER_EPOCH)
-        self._run(
+        self.fit(
             model, replace(phase, on_step=pruner.step, step_interval=interval, counts=pruner.done), "float training"
         )
         pruner.finish()
         return model
 
-    def qat_phase(self, model: EfficientKAN, quantize_settings: QuantizeSettings) -> QuantKAN:
+    def qat_phase(self, model: KAN, quantize_settings: QuantizeSettings) -> QuantKAN:
         """Return the quantized model, trained on from the float model."""
         settings = self.settings
         quantized = quantize_model(model, quantize_settings)
@@ -162,10 +183,11 @@ class _Run:
         groups = quantized.parameter_groups(settings.weight_decay)
         epochs = 0 if self.interrupt.requested else settings.qat_epochs
         phase = Phase("qat", epochs, settings.qat_learning_rate, groups, edges=lambda: _edges(quantized))
-        self._run(quantized, phase, "quantized training")
+        self.fit(quantized, phase, "quantized training")
         return quantized
 
-    def _run(self, model: EfficientKAN | QuantKAN, phase: Phase, title: str) -> None:
+    def fit(self, model: nn.Module, phase: Phase, title: str) -> None:
+        """Train `model` for one phase; its epochs join the history."""
         measure = "accuracy" if self.task is Task.CLASSIFICATION else "R²"
         with phase_bar(self.console, title, phase.epochs, measure) as bar:
 
@@ -185,11 +207,11 @@ class _Run:
             )
 
 
-def _edges(model: EfficientKAN | QuantKAN) -> int:
+def _edges(model: KAN | QuantKAN) -> int:
     return sum(int(layer.mask.sum()) for layer in model.kan_layers())
 
 
-def _measure(dataset: Dataset, model: EfficientKAN, frozen: FrozenKAN) -> dict[str, dict[str, float]]:
+def _measure(dataset: Dataset, model: KAN | TableKAN, frozen: FrozenKAN) -> dict[str, dict[str, float]]:
     """Return the metrics of the float and the frozen model on the test rows."""
     X = frozen.in_type.quantize(dataset.host.prepare(dataset.x_test))
     name, last = list(frozen.named_layers())[-1]

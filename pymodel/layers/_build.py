@@ -1,0 +1,72 @@
+"""From a family's name to a float network, and back to the arguments it was made with."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from pymodel.errors import ModelError
+from pymodel.layers._efficient_kan import EfficientKAN, EfficientKANLinear
+from pymodel.layers._fast_kan import FastKAN, FastKANLinear
+from pymodel.layers._kagn import KAGN, KAGNLinear
+from pymodel.layers._kan import KAN
+
+__all__ = ["FAMILIES", "build_kan", "family_of"]
+
+#: Names of the families that can be trained.
+FAMILIES: Final = ("efficient_kan", "fast_kan", "kagn")
+
+
+def build_kan(
+    family: str,
+    widths: tuple[int, ...],
+    *,
+    grid: int,
+    order: int,
+    range: tuple[float, float],  # noqa: A002 - the name of the setting
+    activation: str = "silu",
+    norm: str = "none",
+) -> KAN:
+    """Return an untrained network.
+
+    Args:
+        family: one of :data:`FAMILIES`.
+        widths: features, hidden nodes, outputs.
+        grid: intervals of the B-splines' grid (efficient_kan) or number of centres (fast_kan); not used by kagn.
+        order: of the B-splines (efficient_kan) or degree of the polynomials (kagn); not used by fast_kan.
+        range: that the grid or the centres cover.
+        activation: of the base branch.
+        norm: `none`, `batch` (kagn) or `layer` (fast_kan, kagn; cannot be quantized).
+
+    Raises:
+        ModelError: if an argument is out of range or the family has no such norm.
+    """
+    if family == "efficient_kan" and norm == "none":
+        return EfficientKAN(widths, grid=grid, order=order, range=range, activation=activation)
+    if family == "fast_kan" and norm in ("none", "layer"):
+        return FastKAN(widths, grid=grid, range=range, activation=activation, layernorm=norm == "layer")
+    if family == "kagn":
+        return KAGN(widths, degree=order, activation=activation, norm=norm, range=range)
+    raise ModelError(f"there is no family {family!r} with the norm {norm!r}; use one of {', '.join(FAMILIES)} and none")
+
+
+def family_of(model: KAN) -> tuple[str, dict[str, Any]]:
+    """Return the family of `model` and the arguments of :func:`build_kan`, `widths` excluded.
+
+    Raises:
+        ModelError: if it is no network of a known family.
+    """
+    first = next(model.kan_layers())
+    common: dict[str, Any] = {"range": (first.low, first.high)}
+    match first:
+        case EfficientKANLinear():
+            facts = {"grid": first.grid_size, "order": first.order, "activation": first.activation, "norm": "none"}
+            return "efficient_kan", common | facts
+        case FastKANLinear():
+            norm = "none" if first.layernorm is None else "layer"
+            facts = {"grid": first.grid_size, "order": 1, "activation": first.activation, "norm": norm}
+            return "fast_kan", common | facts
+        case KAGNLinear():
+            facts = {"grid": 1, "order": first.degree, "activation": first.activation, "norm": first.norm_name}
+            return "kagn", common | facts
+        case _:
+            raise ModelError(f"a {type(first).__name__} belongs to no family that kan4ml stores; give one of ours")
