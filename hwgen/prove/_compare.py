@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from hwgen.prove._domain import Domain, Element
 from hwgen.prove._errors import DifferenceError, NotProvenError
-from hwgen.prove._forms import Form, Term, grouped, join
+from hwgen.prove._forms import Form, Term, expanded, grouped, join, readings
 from hwgen.prove._functions import LIMIT, Fn, TooWideError, Vars, drop_unused, spread
 from hwgen.prove._program import Layer
 from hwgen.prove._sums import attained, entries_at
@@ -133,7 +133,8 @@ class Comparison:
         if not forms:
             return Outcome(self._direct(name, output, aligned, union), reach)
         if len(forms) > 1 or len(union) > 1:
-            raise NotProvenError(f"it depends on {len(forms)} sums and {len(union) - len(forms)} bits at once")
+            aligned, union = variables.aligned([expanded(f, self.domain) for f in bits])
+            return Outcome(self._direct(name, output, aligned, union), reach)
         (form,) = forms.values()
         return Outcome(self._by_sum(name, output, aligned, union[0], form), reach)
 
@@ -193,10 +194,29 @@ class Comparison:
 
     def _by_sum(self, name: str, output: int, bits: Sequence[Fn], value: int, form: Form) -> str:
         """Compare an output that is a function of one sum: first the sum, then the function at every value of it."""
+        failure: NotProvenError | None = None
+        for reading in readings(form):
+            try:
+                factor, const = self._match(name, output, reading)
+                return self._after_sum(name, output, self._word(name, bits, (value,)), value, reading, (factor, const))
+            except NotProvenError as error:
+                failure = failure or error
+        assert failure is not None
+        raise failure
+
+    def _after_sum(self, name: str, output: int, word: IntArray, value: int, form: Form, match: tuple[int, int]) -> str:
+        """Compare a function of a sum at every value of it; `form` equals the sum modulo `2^width`."""
         layer = self.layer(name)
-        factor, const = self._match(name, output, form)
-        shift = self.domain.variables.known[value].shift
-        values = self.domain.variables.values_of(value)
+        factor, const = match
+        variable = self.domain.variables.known[value]
+        shift = variable.shift
+        if form.high - form.low >> shift > 4 * variable.size + LIMIT:
+            raise TooWideError(f"a sum of {form.low} ... {form.high} is too wide to be enumerated")
+        values = np.arange(form.low >> shift, (form.high >> shift) + 1, dtype=np.int64)
+        # The word is known at the values of the sum as it was read first; those that are not among them do not occur.
+        place = (values - variable.low) & ((1 << (form.width - shift)) - 1)
+        known = place < variable.size
+        got = np.broadcast_to(word, (variable.size,))[np.where(known, place, 0)]
         # The sums that a step of 2^shift holds: those between its ends that are `form.const` modulo `grain`.
         grain = form.grain
         low = np.maximum(values << shift, form.low)
@@ -204,15 +224,14 @@ class Comparison:
         high = np.minimum((values << shift) + (1 << shift) - 1, form.high)
         high -= (high - form.const) % grain
         wanted, also = layer.saturated(low * factor + const), layer.saturated(high * factor + const)
-        got = np.broadcast_to(self._word(name, bits, (value,)), wanted.shape)
-        wrong = ((got != wanted) | (wanted != also)) & (low <= high)
+        wrong = ((got != wanted) | (wanted != also)) & (low <= high) & known
         if not wrong.any():
             return "sum, and what follows it at every value"
         sums = attained(form.const, form.terms, self.domain)
         if sums is not None:
             # Where the sum is not always what it could be, look at those that occur.
-            wanted_there = layer.saturated(sums * factor + const)
-            wrong_there = got[(sums >> shift) - values[0]] != wanted_there
+            there = (sums >> shift) - values[0]
+            wrong_there = (got[there] != layer.saturated(sums * factor + const)) & known[there]
             if not wrong_there.any():
                 return "sum, and what follows it at every value that occurs"
             at = int(sums[wrong_there][0])
@@ -252,6 +271,8 @@ class Comparison:
         const, terms = join(self.layer(name).constant(output), [(v, t, None) for _, v, t in edges], self.domain)
         groups = self._groups(form, terms)
         factor = self._factor(groups)
+        if (form.high - form.low) * abs(factor) >= 1 << 62:  # int64 might wrap
+            raise TooWideError("the sums range over too many integers for exact arithmetic")
         for union, hardware, program in groups:
             offset = program - hardware * factor
             mask = self.domain.mask(union)

@@ -18,11 +18,14 @@ from hwgen.prove._domain import Domain
 from hwgen.prove._errors import NotProvenError
 from hwgen.prove._functions import LIMIT, Fn, TooWideError, Vars, common_delay, constant, drop_unused, make, spread
 
-__all__ = ["Form", "Table", "Term", "grouped", "join", "read_form", "result_bits"]
+__all__ = ["Form", "Table", "Term", "expanded", "grouped", "join", "read_form", "readings", "result_bits"]
 
 Array = npt.NDArray[Any]
 #: A word that is added has at most so many bits: its integers are exact in int64.
 _MAX_WIDTH = 60
+_MAX_RANGE = 1 << 62
+#: Combinations of the bits behind a function of sums.
+_EXPANDED = 1 << 16
 #: Ways to read a sum whose tables may have a sign or not.
 _MAX_CANDIDATES = 64
 T = TypeVar("T")
@@ -92,6 +95,8 @@ def _term(variables: Vars, values: Array, domain: Domain) -> tuple[int, Term | N
     variables, (kept,) = drop_unused(variables, [values])
     assert kept is not None
     low, high = domain.extremes(variables, kept)
+    if high - low >= _MAX_RANGE:  # its differences might wrap in int64
+        raise TooWideError(f"a table ranges over {high - low + 1} integers, too many for exact arithmetic")
     if low == high:
         return low, None
     mask = domain.mask(variables)
@@ -210,6 +215,8 @@ def _shifted(form: Form, bits: int, domain: Domain) -> tuple[int, tuple[Term, ..
     union = tuple(sorted({var for term in rest for var in term.vars}))
     if len(union) > 60 or domain.variables.combinations(union) > LIMIT:
         raise TooWideError(f"a sum over {len(union)} bits whose low bits are dropped is too wide to be enumerated")
+    if abs(form.const) + sum(term.high for term in rest) >= _MAX_RANGE:
+        raise TooWideError("a sum whose low bits are dropped ranges over too many integers for exact arithmetic")
     remainder: Array = np.full((1,) * len(union), form.const, dtype=np.int64)
     for term in rest:
         remainder = remainder + spread(term.values, term.vars, union)
@@ -218,21 +225,25 @@ def _shifted(form: Form, bits: int, domain: Domain) -> tuple[int, tuple[Term, ..
     return const, (*terms, *(() if dropped is None else (dropped,)))
 
 
+def readings(form: Form) -> list[Form]:
+    """Return the forms that equal a form modulo `2^width`: itself, then with tables that may have a sign or not read otherwise."""
+    result = [form]
+    for k, term in enumerate(form.terms):
+        if term.other is not None and len(result) < _MAX_CANDIDATES:
+            extra, other = term.other
+            result += [
+                replace(c, const=c.const + extra, terms=(*c.terms[:k], other, *c.terms[k + 1 :])) for c in result
+            ]
+    return result
+
+
 def _in_window(form: Form, span: int, window: int, last: int) -> Form:
     """Return the integer that `last + 1` bits of a form hold, if read in `[-window, span - window)`.
 
     Raises:
         NotLinearError: if that is not the form plus a multiple of `span`.
     """
-    candidates = [form]
-    if last + 1 == form.width:
-        for k, term in enumerate(form.terms):
-            if term.other is not None and len(candidates) < _MAX_CANDIDATES:
-                extra, alternative = term.other
-                candidates += [
-                    replace(c, const=c.const + extra, terms=(*c.terms[:k], alternative, *c.terms[k + 1 :]))
-                    for c in candidates
-                ]
+    candidates = readings(form) if last + 1 == form.width else [form]
     for candidate in candidates:
         turns = (candidate.low + window) // span
         if turns == (candidate.high + window) // span:
@@ -253,7 +264,7 @@ def read_form(bits: Sequence[Weighted], width: int, domain: Domain, offset: int 
 
     Raises:
         NotProvenError: if the bits may be unknown, belong to different cycles, or are no sum.
-        TooWideError: if it has too many bits.
+        TooWideError: if it has too many bits, or a bit is a function of too many.
     """
     if width > _MAX_WIDTH:
         raise TooWideError(f"a sum of {width} bits is too wide")
@@ -281,7 +292,12 @@ def read_form(bits: Sequence[Weighted], width: int, domain: Domain, offset: int 
             tables.append((f.vars, values * (abs(weight) if top else weight), -values * abs(weight) if top else None))
             continue
         if len(f.vars) > 1 or info.bit is None or info.form is None:
-            raise NotLinearError("a function of a sum is added")
+            f = expanded(f, domain)
+            if f.vars:
+                tables.append((f.vars, f.values.astype(np.int64) * weight, None))
+            else:
+                const += weight * int(f.values)
+            continue
         if f.values[0]:  # the bit's complement
             const += weight
             weight = -weight
@@ -295,6 +311,33 @@ def read_form(bits: Sequence[Weighted], width: int, domain: Domain, offset: int 
             tables += parts
     extra, terms = join(0, tables, domain)
     return Form(_centred(const + extra, width), terms, width, delay)
+
+
+def expanded(f: Fn, domain: Domain) -> Fn:
+    """Return a function of sums as one of the bits that these are sums of.
+
+    Raises:
+        TooWideError: if there are too many.
+    """
+    known = domain.variables.known
+    forms = {var: form for var in f.vars if (form := known[var].form) is not None}
+    union = set(f.vars) - forms.keys()
+    union |= {var for form in forms.values() for term in form.terms for var in term.vars}
+    over = tuple(sorted(union))
+    if len(over) > 60 or domain.variables.combinations(over) > _EXPANDED:
+        raise TooWideError(f"a function of sums over {len(over)} bits is too wide to be enumerated")
+    index = []
+    for var in f.vars:
+        if var not in forms:
+            index.append(spread(np.arange(known[var].size), (var,), over))
+            continue
+        form, bit = forms[var], known[var].bit
+        total: Array = np.full((1,) * len(over), form.const, dtype=np.int64)
+        for term in form.terms:
+            total = total + spread(term.values, term.vars, over)
+        index.append(total >> bit & 1 if bit is not None else (total >> known[var].shift) - known[var].low)
+    unknown = None if f.unknown is None else f.unknown[tuple(index)]
+    return make(over, f.values[tuple(index)], unknown, f.delay)
 
 
 def _halved(form: Form, bits: int) -> Form:

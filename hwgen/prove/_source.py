@@ -38,7 +38,7 @@ alias var void const static ref
 _REFUSED = frozenset(_WORDS.split())
 _SYSTEM = frozenset({"$signed", "$unsigned", "$clog2"})
 #: Attributes that tell a tool how to build the circuit, not what it is.
-_HINTS = "keep dont_touch rom_style ram_style shreg_extract srl_style use_dsp extract_reset extract_enable max_fanout keep_hierarchy"
+_HINTS = "keep dont_touch rom_style ram_style shreg_extract srl_style use_dsp extract_reset extract_enable max_fanout"
 _ATTRIBUTES = frozenset(_HINTS.split())
 _PRAGMA = re.compile(
     r"\A(//|/\*)\s*(synthesis|synopsys|pragma|yosys|ambit|xilinx)\b|translate_o|full_case|parallel_case", re.IGNORECASE

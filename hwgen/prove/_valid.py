@@ -21,7 +21,10 @@ def _next_state(netlist: Netlist, bit: Bit, leaves: Sequence[Bit]) -> Fn:
     circuit = Circuit(netlist, domain, clock=-1, forms=False)
     for leaf in leaves:
         circuit.cut(leaf, Fn((domain.variables.new(),), np.array([0, 1], dtype=np.uint8)))
-    (f,) = circuit.functions([bit])
+    try:
+        (f,) = circuit.functions([bit])
+    except NotProvenError as error:
+        raise NotProvenError(f"a valid bit: {error}") from None
     return f
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from hwgen.prove._cells import ARITHMETIC, arithmetic, evaluate, read_memory
 from hwgen.prove._errors import NotProvenError
@@ -18,7 +19,7 @@ from hwgen.prove._program import run_program
 from pymodel.ir import IntArray, KanIR
 from sim.signals import SignalMap
 
-__all__ = ["Counterexample", "find"]
+__all__ = ["Counterexample", "find", "run_circuit"]
 
 _ROWS = 4096
 _MAX_CYCLES = 4
@@ -32,7 +33,6 @@ class Counterexample:
         inputs: of the sample.
         output: number of the output.
         got, wanted: the circuit's integer, the program's.
-        confirmed: True; unconfirmed differences are not reported as counterexamples.
     """
 
     inputs: tuple[int, ...]
@@ -44,7 +44,7 @@ class Counterexample:
 class _Run:
     """The circuit over many streams of samples at once: one variable, the number of the stream."""
 
-    def __init__(self, netlist: Netlist, samples: Sequence[dict[Bit, np.ndarray]]) -> None:
+    def __init__(self, netlist: Netlist, samples: Sequence[dict[Bit, npt.NDArray[np.uint8]]]) -> None:
         self.netlist = netlist
         self.samples = samples
         self.variables = Variables()
@@ -112,7 +112,7 @@ class _Run:
         self.known.update(((bit, when), f) for bit, f in zip(cell.port(output), results, strict=True))
 
 
-def _size(samples: Sequence[dict[Bit, np.ndarray]]) -> int:
+def _size(samples: Sequence[dict[Bit, npt.NDArray[np.uint8]]]) -> int:
     return int(next(iter(samples[0].values())).shape[0])
 
 
@@ -143,40 +143,54 @@ def _towards(ir: KanIR, witness: Mapping[tuple[str, int], int], rng: np.random.G
     return X
 
 
+def run_circuit(
+    netlist: Netlist, signals: SignalMap, X: IntArray, *others: IntArray
+) -> tuple[IntArray, npt.NDArray[np.bool_]]:
+    """Return the output integers (rows, outputs) for rows of input integers, and which of them are defined.
+
+    Args:
+        netlist: the circuit.
+        signals: its ports and latency.
+        X: the samples.
+        others: samples of the cycles around, so that delays that are wrong show; `X` itself if none.
+    """
+    width, count = signals.input.width, signals.input.count
+    cycles = signals.latency + _MAX_CYCLES
+    port = netlist.ports["in_data"].bits
+    rows = [X if cycle == _MAX_CYCLES or not others else others[cycle % len(others)] for cycle in range(cycles + 1)]
+    samples = [
+        {port[i * width + j]: (row[:, i] >> j & 1).astype(np.uint8) for i in range(count) for j in range(width)}
+        for row in rows
+    ]
+    functions = _Run(netlist, samples).bits(netlist.ports["out_data"].bits, cycles)
+    width = signals.output.width
+    got = np.zeros((X.shape[0], signals.output.count), dtype=np.int64)
+    defined = np.ones(got.shape, dtype=bool)
+    for position, f in enumerate(functions):
+        output, j = divmod(position, width)
+        weight = -(1 << j) if signals.output.signed and j == width - 1 else 1 << j
+        got[:, output] += f.values.astype(np.int64) * weight
+        if f.unknown is not None:
+            defined[:, output] &= ~f.unknown
+    return got, defined
+
+
 def find(
     netlist: Netlist, ir: KanIR, signals: SignalMap, witness: Mapping[tuple[str, int], int]
 ) -> Counterexample | None:
     """Return input integers at which `out_data` differs from the program, if some are found.
 
-    Every stream of `latency + 4` samples is different in every cycle, so that delays that are wrong show as well.
+    The samples of every cycle are different, so that delays that are wrong show as well.
     """
     rng = np.random.default_rng(0)
-    width, count = signals.input.width, signals.input.count
     X = _towards(ir, witness, rng)
-    cycles = signals.latency + _MAX_CYCLES
-    port = netlist.ports["in_data"].bits
-    rows = [X if cycle == _MAX_CYCLES else rng.permutation(X) for cycle in range(cycles + 1)]
-    samples = [
-        {port[i * width + j]: (row[:, i] >> j & 1).astype(np.uint8) for i in range(count) for j in range(width)}
-        for row in rows
-    ]
     wanted = run_program(ir, X)[ir.output]
     try:
-        functions = _Run(netlist, samples).bits(netlist.ports["out_data"].bits, cycles)
+        got, defined = run_circuit(netlist, signals, X, *(rng.permutation(X) for _ in range(signals.latency)))
     except NotProvenError:
         return None
-    width = signals.output.width
-    for output in range(signals.output.count):
-        total = np.zeros(X.shape[0], dtype=np.int64)
-        defined = np.ones(X.shape[0], dtype=bool)
-        for j, f in enumerate(functions[output * width : (output + 1) * width]):
-            total = total + (f.values.astype(np.int64) << j)
-            if f.unknown is not None:
-                defined = defined & ~f.unknown
-        if signals.output.signed:
-            total = np.where(total >> (width - 1), total - (1 << width), total)
-        wrong = np.flatnonzero((total != wanted[:, output]) & defined)
-        if wrong.size:
-            k = int(wrong[0])
-            return Counterexample(tuple(X[k].tolist()), output, int(total[k]), int(wanted[k, output]))
-    return None
+    wrong = np.argwhere((got != wanted) & defined)
+    if not wrong.size:
+        return None
+    row, output = (int(k) for k in wrong[0])
+    return Counterexample(tuple(X[row].tolist()), output, int(got[row, output]), int(wanted[row, output]))
