@@ -198,6 +198,16 @@ def _read_bits(form: Form, weights: dict[int, int], width: int, domain: Domain) 
     return const * unit, tables
 
 
+def _one_by_one(form: Form, weights: dict[int, int], domain: Domain) -> list[Table]:
+    """Return weighted bits of a form as tables over the bits that it is a sum of."""
+    result: list[Table] = []
+    for bit, weight in weights.items():
+        var = domain.variables.form_bit(form, bit)
+        f = expanded(Fn((var,), np.array([0, 1], dtype=np.uint8)), domain)
+        result.append((f.vars, f.values.astype(np.int64) * weight, None))
+    return result
+
+
 def _over(term: Term, variables: Vars, domain: Domain) -> Array:
     """Return a table's entries over variables that include its own."""
     return np.broadcast_to(spread(term.values, term.vars, variables), domain.variables.sizes(variables))
@@ -305,10 +315,17 @@ def read_form(bits: Sequence[Weighted], width: int, domain: Domain, offset: int 
         places[info.bit] = _centred(places.get(info.bit, 0) + weight, width)
     for form, places in forms.values():
         present = {bit: weight for bit, weight in places.items() if weight % modulus}
-        if present:
+        if not present:
+            continue
+        try:
             shift, parts = _read_bits(form, present, width, domain)
-            const += shift
-            tables += parts
+        except NotLinearError as error:
+            try:
+                shift, parts = 0, _one_by_one(form, present, domain)
+            except TooWideError:
+                raise error from None
+        const += shift
+        tables += parts
     extra, terms = join(0, tables, domain)
     return Form(_centred(const + extra, width), terms, width, delay)
 

@@ -190,6 +190,8 @@ class _Run:
 
     def _check_shapes(self) -> None:
         """Check ports and `signals.json` against the program."""
+        if self.signals.beats != 1:
+            raise NotProvenError(f"the engine takes a sample in {self.signals.beats} beats, which is not modelled")
         if not _ports_fit(self.netlist, self.signals):
             found = {n: f"{p.direction} {len(p.bits)}" for n, p in self.netlist.ports.items()}
             raise NotProvenError(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from hwgen.prove import _prove, prove
-from tests.hwgen.prove.hand import edited, network, write
+from pymodel.reference import Reference
+from tests.hwgen.prove.hand import VERILOG, edited, network, write
 
 pytestmark = pytest.mark.synth
 
@@ -170,21 +172,17 @@ def test_the_netlist_alone_shows_it_too(name, tmp_path, monkeypatch):
     monkeypatch.setattr(_prove, "check_source", lambda text, file: None)
     proof = prove(network(), write(tmp_path, edited(TEXT[name])))
     assert not proof.proven
-    assert any(word in proof.reason for word in ("falling edge", "$a", "initial value", "unknown"))
+    assert any(word in proof.reason for word in ("falling edge", "Yosys rejects", "initial value", "unknown"))
 
 
 @pytest.mark.parametrize(
     ("latency", "stages"), [(5, {"x": 0, "a": 3, "b": 4}), (6, {"x": 0, "a": 2, "b": 5}), (4, {"x": 0, "a": 2, "b": 3})]
 )
 def test_latency_and_stages_are_proven_not_believed(latency, stages, tmp_path):
-    from tests.hwgen.prove.hand import VERILOG
-
     assert not prove(network(), write(tmp_path, VERILOG, latency=latency, stages=stages)).proven
 
 
 def test_a_collapsed_layer_is_compared_through(tmp_path):
-    from tests.hwgen.prove.hand import VERILOG
-
     proof = prove(network(), write(tmp_path, VERILOG, stages={"x": 0, "b": 4}, collapsed=["a"]))
     assert proof.proven, proof.reason
     wrong = edited(("2'd1: t00 = 3'd1;", "2'd1: t00 = 3'd3;"))
@@ -192,13 +190,9 @@ def test_a_collapsed_layer_is_compared_through(tmp_path):
 
 
 def test_a_counterexample_is_one(tmp_path):
-    from pymodel.reference import Reference
-
     proof = prove(network(), write(tmp_path, edited(("2'd1: t00 = 3'd1;", "2'd1: t00 = 3'd3;"))))
     assert proof.status == "refuted"
     example = proof.counterexample
     assert example is not None
     assert example.inputs[0] == 1  # the entry that was changed
-    import numpy as np
-
     assert Reference(network()).run(np.array([example.inputs]))["b"][0, example.output] == example.wanted != example.got
