@@ -10,6 +10,7 @@ from hls4ml.model.layers import Layer, register_layer
 from hls4ml.utils import attribute_descriptions
 
 from hwgen._reuse import check_reuse
+from hwgen.plugin._options import check_options
 from hwgen.plugin._precision import check_override, to_hls4ml
 from pymodel.errors import ConfigError, ModelError
 from pymodel.ir import EdgeTable, FixedPoint, HostSpec, KanIR, KanLinear, Node, Quantize, Task, to_edge_table
@@ -113,6 +114,7 @@ class KanLayer(Layer):  # type: ignore[misc]  # hls4ml publishes no types
                 f"layer {self.name} has a basis table per input, which rolled kernels do not read; set its ReuseFactor to 1 "
                 "or its Strategy to EdgeTable"
             )
+        check_options(config, self.name, self.class_name)
         check_override(config, self.name, self.class_name, node.out_type, "output type")
         self.set_attr("strategy", strategy)
         self.set_attr("reuse_factor", reuse)
