@@ -23,7 +23,14 @@ from hwgen._reuse import ALL_INPUTS, reuse_factors
 from hwgen._yaml import parse_yaml
 from pymodel.errors import ConfigError
 from pymodel.ir import MAX_TABLE_BITS
-from pymodel.settings import DataSettings, ModelSettings, PruneSettings, QuantizeSettings, TrainSettings
+from pymodel.settings import (
+    DataSettings,
+    DistillSettings,
+    ModelSettings,
+    PruneSettings,
+    QuantizeSettings,
+    TrainSettings,
+)
 from pymodel.suggest import suggest
 
 if TYPE_CHECKING:
@@ -133,6 +140,15 @@ class Config:
 
     def __post_init__(self) -> None:
         widths = self.model.widths
+        self.quantize.check_layers(len(widths) - 1)
+        table = self.model.family == "table"
+        for key, given in (
+            ("data.threshold", self.data.threshold),
+            ("quantize.layer_edges", self.quantize.layer_edges),
+            ("train.distill", self.train.distill),
+        ):
+            if given is not None and not table:
+                raise ConfigError(f"{key} belongs to model.family table, not to {self.model.family}; remove it")
         bits = max(self.quantize.activation_bits(layer) for layer in range(len(widths) - 1))
         if bits > MAX_TABLE_BITS and ("tables" in self.hardware.rtl or self.hardware.strategy == "edge_table"):
             raise ConfigError(
@@ -142,7 +158,7 @@ class Config:
         reuse_factors("hardware.reuse_factor", self.hardware.reuse_factor, widths[:-1])
         if self.data.task == "regression" and widths[-1] != 1:
             raise ConfigError(f"model.widths must end in 1 for a regression, not in {widths[-1]}; change it")
-        if self.train.prune is not None:
+        if self.train.prune is not None and not table:  # with fan_in, a table model counts edges differently
             self.train.prune.targets(tuple(n * m for n, m in itertools.pairwise(widths)))
 
     def to_dict(self, folder: Path | None = None) -> dict[str, Any]:
@@ -164,6 +180,7 @@ _SECTIONS: Final[dict[str, type[DataclassInstance]]] = {
     "quantize": QuantizeSettings,
     "train": TrainSettings,
     "train.prune": PruneSettings,
+    "train.distill": DistillSettings,
     "hardware": HardwareSettings,
 }
 _ADAPTER: Final = TypeAdapter(Config)

@@ -21,6 +21,7 @@ from hwgen.synth import Synthesis, SynthEstimate, netlist_border, require_yosys,
 from hwgen.tables import TablesDesign, generate
 from pymodel.data import Dataset, load
 from pymodel.errors import MismatchError
+from pymodel.fabric import TableKAN, save_tables_model
 from pymodel.ir import IntArray, KanIR, load_ir, save_ir
 from pymodel.layers import FrozenKAN, load_frozen, save_float, save_frozen
 from pymodel.lower import lower
@@ -101,7 +102,7 @@ def _stages(config: Config, dataset: Dataset, work: Path, clock: StageClock) -> 
     result = train(dataset, config.model, config.quantize, config.train, console=clock.console)
     clock.done("train", "trained (float)", result.seconds["train"])
     clock.done("quantize", "trained (quantized) and frozen", result.seconds["quantize"])
-    frozen, ir = _write_model(result, work)
+    frozen, ir = _write_model(config, result, work)
     with clock.stage("reference", "numba reference and test vectors"):
         reference = Reference(ir)
         X_test = ir.input.out_type.quantize(dataset.host.prepare(dataset.x_test))
@@ -169,10 +170,13 @@ def _stages(config: Config, dataset: Dataset, work: Path, clock: StageClock) -> 
     return report, borders
 
 
-def _write_model(result: TrainResult, work: Path) -> tuple[FrozenKAN, KanIR]:
+def _write_model(config: Config, result: TrainResult, work: Path) -> tuple[FrozenKAN, KanIR]:
     """Write the weights and the IR, and read them back: what is checked is what is on disk."""
     (work / "model").mkdir()
-    save_float(result.float_model, work / "model" / "float.safetensors")
+    if isinstance(result.float_model, TableKAN):
+        save_tables_model(result.float_model, config.model, config.quantize, work / "model" / "float.safetensors")
+    else:
+        save_float(result.float_model, work / "model" / "float.safetensors")
     save_frozen(result.frozen, work / "model" / "quantized.safetensors")
     save_ir(lower(result.frozen), work / "ir")
     return load_frozen(work / "model" / "quantized.safetensors"), load_ir(work / "ir")

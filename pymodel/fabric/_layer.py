@@ -40,7 +40,8 @@ class _Step(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         (u,) = ctx.saved_tensors
-        return grad * (1 - u.abs()).clamp_min_(0)
+        by_u: Tensor = grad * (1 - u.abs()).clamp_min_(0)
+        return by_u
 
 
 def step_code(u: Tensor) -> Tensor:
@@ -61,6 +62,12 @@ class _Code(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (v,) = ctx.saved_tensors
         return grad * ((v >= -0.5) & (v < ctx.n_codes - 0.5)), None
+
+
+def _round_code(v: Tensor, n_codes: int) -> Tensor:
+    """Return `clip(floor(v + 1/2), 0, n_codes - 1)`, straight through where nothing is clipped."""
+    result: Tensor = _Code.apply(v, n_codes)  # type: ignore[no-untyped-call]
+    return result
 
 
 @dataclass(frozen=True)
@@ -219,8 +226,7 @@ class TableLayer(nn.Module):
             entries = replace(scaled, round_half_up(scaled.detach() / unit).clamp_(-self.high, self.high) * unit)
             halves = entries.detach().sum(1) / 2 if self.binary else torch.zeros_like(constant)
             fixed = round_half_up((constant.detach() - halves) / unit) * unit + halves
-            code: Tensor = _Code.apply(self._sums(u, entries) + replace(constant, fixed), 1 << self.out_bits)  # type: ignore[no-untyped-call]
-            return code
+            return _round_code(self._sums(u, entries) + replace(constant, fixed), 1 << self.out_bits)
         if self.quantized:
             steps = self._row_steps(edges)
             edges = replace(edges, round_half_up(edges.detach() / steps) * steps)
@@ -229,8 +235,7 @@ class TableLayer(nn.Module):
         if self.out_bits == 1:
             return step_code(normal)
         middle = ((1 << self.out_bits) - 1) / 2
-        code = _Code.apply(normal / self.log_step.exp() + middle, 1 << self.out_bits)  # type: ignore[no-untyped-call]
-        return code
+        return _round_code(normal / self.log_step.exp() + middle, 1 << self.out_bits)
 
     def _normalise(self, z: Tensor) -> Tensor:
         if not self.training:
