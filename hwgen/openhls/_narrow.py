@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from hwgen.openhls._ops import Op
 
-__all__ = ["Fact", "fact_of", "full", "input_fact", "low_zeros", "single"]
+__all__ = ["Fact", "fact_of", "full", "input_fact", "low_zeros", "refined", "single"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,12 +205,12 @@ def _comparison(predicate: str, a: Fact, b: Fact) -> Fact:
 def _select(op: Op, facts: Sequence[Fact], condition: tuple[Op, tuple[Fact, Fact]] | None) -> Fact:
     _, yes, no = facts
     if condition is not None and condition[0].kind == "icmp":
-        yes = _refined(*condition, op.args[1], yes, truth=True)
-        no = _refined(*condition, op.args[2], no, truth=False)
+        yes = refined(*condition, op.args[1], yes, truth=True)
+        no = refined(*condition, op.args[2], no, truth=False)
     return _union(yes, no, op.width)
 
 
-def _refined(condition: Op, bounds: tuple[Fact, Fact], arm: int, fact: Fact, *, truth: bool) -> Fact:
+def refined(condition: Op, bounds: tuple[Fact, Fact], arm: int, fact: Fact, *, truth: bool) -> Fact:
     """Return the fact of `arm` where the comparison that chooses it is true (or false), if it compares `arm` itself."""
     if arm not in condition.args or condition.args[0] == condition.args[1]:
         return fact
