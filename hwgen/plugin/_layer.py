@@ -12,6 +12,7 @@ from hls4ml.utils import attribute_descriptions
 from hwgen._reuse import check_reuse
 from hwgen.plugin._options import check_options
 from hwgen.plugin._precision import check_override, to_hls4ml
+from hwgen.plugin._profile import constants
 from pymodel.errors import ConfigError, ModelError
 from pymodel.ir import EdgeTable, FixedPoint, HostSpec, KanIR, KanLinear, Node, Quantize, Task, to_edge_table
 
@@ -31,6 +32,8 @@ BACKEND_NAME = "VitisKAN"
 LAYER = "KanLayer"
 #: Key of hls4ml's configuration under which the backend keeps the argument `input_shape` of a conversion.
 INPUT_SHAPE = "KanInputShape"
+#: Attribute of a model that is being written.
+WRITING = "kan_is_written"
 #: Likewise for the argument `portable`.
 PORTABLE = "KanPortable"
 #: hls4ml's snake-case names of the strategies that exist.
@@ -121,6 +124,12 @@ class KanLayer(Layer):  # type: ignore[misc]  # hls4ml publishes no types
         self.set_attr("kan_node", node)
         self.set_attr("kan_ir", single_layer_ir(node, in_type))
         self.add_output_variable([node.n_out], precision=to_hls4ml(node.out_type))
+
+    def get_weights(self, var_name: str | None = None) -> Any:
+        """Return the constants for hls4ml's profiling; nothing while the writer runs, which writes KAN tables itself."""
+        if var_name is not None:
+            return super().get_weights(var_name)
+        return [] if getattr(self.model, WRITING, False) else constants(self.node)
 
     @property
     def node(self) -> KanLinear | EdgeTable:

@@ -12,7 +12,7 @@ from hls4ml.writer.vitis_writer import VitisWriter
 
 import hwgen
 from hwgen.plugin._bridge import BATCH_HEADER, CHECKS_HEADER, batch_entry_points, has_batch_entry_points, table_checks
-from hwgen.plugin._layer import INPUT_SHAPE, PORTABLE
+from hwgen.plugin._layer import INPUT_SHAPE, PORTABLE, WRITING
 from hwgen.plugin._passes import kan_layers
 from hwgen.plugin._tables import TABLE_DIR, table_header, table_header_path
 from hwgen.plugin._taps import TAPS_HEADER
@@ -41,6 +41,14 @@ def library_headers() -> Path:
 
 class VitisKANWriter(VitisWriter):  # type: ignore[misc]  # hls4ml publishes no types
     """Writes a project that hls4ml's Tcl scripts and Vitis build like any other."""
+
+    def write_hls(self, model: Any) -> None:
+        """Write the project."""
+        setattr(model, WRITING, True)
+        try:
+            super().write_hls(model)
+        finally:
+            delattr(model, WRITING)
 
     def write_project_dir(self, model: Any) -> None:
         """Make the folders, without what an earlier model left in ours."""
