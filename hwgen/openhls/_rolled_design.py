@@ -10,16 +10,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from hwgen.openhls._access import GlobalBytes
 from hwgen.openhls._clang import compile_source
 from hwgen.openhls._errors import Refused
 from hwgen.openhls._interface import Direction, Interface
-from hwgen.openhls._job import elaborate
+from hwgen.openhls._jit import Call, CallPort
+from hwgen.openhls._job import elaborate, run_optimised
 from hwgen.openhls._llvm import parse_function
 from hwgen.openhls._rolled import Rolled, roll
 from hwgen.openhls._rolled_codegen import generate_verilog
 from hwgen.openhls._rolled_project import LayerCall, layer_calls, layer_unit, project_source
-from hwgen.openhls._rolled_run import used_words
+from hwgen.openhls._rolled_run import run_rolled, used_words
 from hwgen.openhls._rolled_verilog import (
     Layer,
     axis_verilog,
@@ -31,14 +34,19 @@ from hwgen.openhls._rolled_verilog import (
     stored_bits,
 )
 from hwgen.openhls._rolled_xls import address_package, proc_package
+from hwgen.tables._vectors import default_vectors
 from pymodel._version import __version__
-from pymodel.ir import EdgeTable, KanIR, KanLinear
+from pymodel.errors import MismatchError, ModelError
+from pymodel.ir import EdgeTable, IntArray, KanIR, KanLinear
+from pymodel.reference import Reference
 from sim.signals import SIGNALS_FILE
 
 __all__ = ["MemoryUse", "RolledDesign", "generate_rolled", "kernel_of"]
 
 _TOP = "kan_rolled"
 _PREFIX = "kan_rolled"
+#: Rows of the self-check; those that the flat program runs, too, if operations times iterations are few enough.
+_CHECKED, _EVALUATED, _MAX_EVALUATED = 64, 4, 1_000_000
 
 
 @dataclass(frozen=True)
@@ -79,18 +87,26 @@ class RolledDesign:
     seconds: Mapping[str, float]
 
 
-def kernel_of(project: Path, call: LayerCall, node: KanLinear | EdgeTable, clock: dict[str, float]) -> Rolled:
-    """Compile one layer of a project and roll it.
+def kernel_of(
+    project: Path,
+    call: LayerCall,
+    node: KanLinear | EdgeTable,
+    clock: dict[str, float],
+    check: tuple[IntArray, IntArray] | None = None,
+) -> Rolled:
+    """Compile one layer of a project, roll it, and compare it with what the layer must give.
 
     Args:
         project: the hls4ml project.
         call: the layer's kernel call.
         node: the layer in the IR, for the lengths of the ports.
         clock: seconds are added here, by step.
+        check: integers at the layer's input (rows, n_in) and output (rows, n_out), from the reference.
 
     Raises:
         Refused: if the C++ is outside the subset.
         ToolError: if clang rejects it.
+        MismatchError: if the optimised C++ or the flat program differs from `check`; the message names the first.
     """
     with tempfile.TemporaryDirectory(prefix="kan4ml-rolled-") as name:
         folder = Path(name)
@@ -102,25 +118,67 @@ def kernel_of(project: Path, call: LayerCall, node: KanLinear | EdgeTable, clock
         start = time.monotonic()
         text, found = elaborate(folder, compiled.text, compiled.symbol, call.top)
         clock["llvm"] = clock.get("llvm", 0.0) + time.monotonic() - start
+        x, y = compiled.interface.ports
+        interface = Interface(
+            call.top,
+            (
+                replace(x, name="x", count=node.n_in, direction=Direction.IN),
+                replace(y, name="y", count=node.n_out, direction=Direction.OUT),
+            ),
+        )
+        if check is not None:
+            start = time.monotonic()
+            _compare(
+                "optimised LLVM (JIT)", call, run_optimised(folder, compiled.symbol, _call(interface), check[0]), check
+            )
+            clock["self-check"] = clock.get("self-check", 0.0) + time.monotonic() - start
     start = time.monotonic()
-    x, y = compiled.interface.ports
-    interface = Interface(
-        call.top,
-        (
-            replace(x, name="x", count=node.n_in, direction=Direction.IN),
-            replace(y, name="y", count=node.n_out, direction=Direction.OUT),
-        ),
-    )
     contents = {
         key: GlobalBytes(None if entry["content"] is None else bytes.fromhex(entry["content"]), bool(entry["constant"]))
         for key, entry in found.items()
     }
     rolled = roll(parse_function(text, compiled.symbol, call.top), interface, contents)
     clock["translate"] = clock.get("translate", 0.0) + time.monotonic() - start
+    if check is not None and len(rolled.builder.program.ops) * rolled.trip <= _MAX_EVALUATED:
+        start = time.monotonic()
+        few = check[0][:_EVALUATED], check[1][:_EVALUATED]
+        _compare("flat program", call, run_rolled(rolled, few[0]), few)
+        clock["self-check"] += time.monotonic() - start
     return rolled
 
 
-def generate_rolled(project: Path, ir: KanIR, out: Path, *, stages: int = 4) -> RolledDesign:
+def _call(interface: Interface) -> Call:
+    """Return how a layer's function is called: two addresses."""
+    ports = tuple(
+        CallPort(p.count, p.width, p.signed, p.stride, p.direction is Direction.OUT, 0) for p in interface.ports
+    )
+    return Call(ports, 0)
+
+
+def _compare(station: str, call: LayerCall, got: IntArray, check: tuple[IntArray, IntArray]) -> None:
+    wrong = np.argwhere(got != check[1])
+    if wrong.size:
+        row, element = (int(v) for v in wrong[0])
+        raise MismatchError(
+            f"open HLS: {station} of layer {call.layer} differs from the numba reference, first in vector {row}, output "
+            f"{element}: {got[row, element]} instead of {check[1][row, element]}"
+        )
+
+
+def _check_types(kernel: Rolled, ir: KanIR, node: KanLinear | EdgeTable) -> None:
+    """Check that the C++ has the ports that the IR says."""
+    source, result = kernel.source, kernel.interface.outputs[0]
+    for what, port, kind in (("input", source, ir.in_type(node)), ("output", result, node.out_type)):
+        if (port.width, port.signed) != (kind.width, kind.signed):
+            raise ModelError(
+                f"the {what} of layer {node.name} has {port.width} bits in the C++ and {kind.width} in the IR (signed: "
+                f"{port.signed}, {kind.signed}); build the model again"
+            )
+
+
+def generate_rolled(
+    project: Path, ir: KanIR, out: Path, *, stages: int = 4, vectors: IntArray | None = None
+) -> RolledDesign:
     """Write the Verilog of a project whose KAN layers are all rolled, with memories and `signals.json`.
 
     Ports of the top module: `clk`, `rst`, `in_valid`, `in_ready`, `in_data` (one beat: the P elements of an iteration
@@ -132,9 +190,12 @@ def generate_rolled(project: Path, ir: KanIR, out: Path, *, stages: int = 4) -> 
         ir: the program it was converted from.
         out: folder for the files; it is made if it does not exist.
         stages: pipeline stages of every layer's arithmetic.
+        vectors: (rows, inputs) of the self-check before anything is written; corners and random rows if None.
 
     Raises:
         Refused: if the C++ is outside the subset, or the model is not one chain of rolled layers.
+        MismatchError: if a station before the Verilog differs from the reference.
+        ModelError: if the C++ and the IR do not have the same ports.
         ToolError: if a tool is missing or fails.
     """
     clock: dict[str, float] = {}
@@ -142,7 +203,14 @@ def generate_rolled(project: Path, ir: KanIR, out: Path, *, stages: int = 4) -> 
     calls = layer_calls(project)
     if [call.layer for call in calls] != [node.name for node in ir.layers]:
         raise Refused("layers that the model's IR does not have", calls[0].top, "convert the model again")
-    rolled = {call.layer: kernel_of(project, call, nodes[call.layer], clock) for call in calls}
+    X = default_vectors(ir.input.out_type, ir.input.n_out)[:_CHECKED] if vectors is None else vectors
+    values = Reference(ir).run(X)
+    rolled: dict[str, Rolled] = {}
+    for call in calls:
+        node = nodes[call.layer]
+        check = values[node.inputs[0]], values[node.name]
+        rolled[call.layer] = kernel_of(project, call, node, clock, check)
+        _check_types(rolled[call.layer], ir, node)
     start = time.monotonic()
     layers: list[Layer] = []
     texts: dict[str, str] = {}

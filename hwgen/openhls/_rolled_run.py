@@ -128,7 +128,8 @@ class _Runner:
         return sorted(needed)
 
     def _table(self, op: Op) -> Table:
-        return self.rolled.tables[op.data[1] >> 20]
+        number: int = op.data[1]
+        return self.rolled.tables[number >> 20]
 
     def run(self, r: int, beat: IntArray, state: dict[int, IntArray]) -> dict[int, IntArray]:
         """Return the value of every live operation in iteration r; `beat` is (rows, P), a state (rows,)."""

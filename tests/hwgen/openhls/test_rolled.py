@@ -12,6 +12,7 @@ from hwgen.openhls._llvm import parse_function
 from hwgen.openhls._rolled import Rolled, roll
 from hwgen.openhls._rolled_run import run_rolled, used_words
 from hwgen.openhls._rolled_verilog import memory_hex
+from pymodel.ir import IntArray
 
 RNG = np.random.default_rng(4)
 TABLE = RNG.integers(-128, 128, 8 * 16 + 4).astype(np.int8)
@@ -62,9 +63,9 @@ def rolled(text: str, count: int = 8) -> Rolled:
     return roll(parse_function(text, "top", "top"), interface, {"table": GlobalBytes(TABLE.tobytes(), constant=True)})
 
 
-def expected(X: np.ndarray) -> np.ndarray:
+def expected(X: IntArray) -> IntArray:
     entries = TABLE.astype(np.int64)[4 + 16 * np.arange(8) + (X & 15)]
-    return (7 + (entries + X).sum(axis=1) + 2**15) % 2**16 - 2**15
+    return np.asarray((7 + (entries + X).sum(axis=1) + 2**15) % 2**16 - 2**15, dtype=np.int64)
 
 
 def test_a_loop_becomes_state_stream_and_memory() -> None:
