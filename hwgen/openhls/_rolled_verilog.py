@@ -203,6 +203,8 @@ def layer_verilog(layer: Layer) -> str:
         available = moved
     final = _names(layer, stages, available, bits)
     beat = [f"carry_{stages}[{width - 1}]"] + [final[key] for key in layer.packed.keys]
+    if not layer.packed.keys:  # nothing that comes in matters
+        beat.append("1'b0")
     lines.append(f"  {layer.name}_proc proc (")
     lines.append(
         f"    .clk(clk), .rst(rst), .{BEAT}_data({_concat(beat)}), .{BEAT}_valid(valid_{stages}), "
