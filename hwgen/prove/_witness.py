@@ -21,7 +21,7 @@ from sim.signals import SignalMap
 
 __all__ = ["Counterexample", "find", "run_circuit"]
 
-_ROWS = 4096
+_ROWS = 1024
 _MAX_CYCLES = 4
 
 
