@@ -219,7 +219,8 @@ class TableLayer(nn.Module):
             step = self.log_step.exp()
             rounded = fake_quantize(edges, step, -self.high, self.high)
             bias = replace(self.bias, self._score_bias(rounded.detach(), step.detach()))
-            return self._sums(u, rounded) + bias
+            y = self._sums(u, rounded) + bias
+            return replace(y, round_half_up(y.detach() / step.detach()) * step.detach())  # equal scores are equal
         if self.quantized and self.out_bits > 1:
             scaled, constant = self._folded(edges)
             unit = 2.0 ** -self._shift(scaled)

@@ -15,8 +15,8 @@ from pymodel.ir import IntArray, Task
 
 __all__ = ["Batches", "prepared", "targets"]
 
-#: Half-widths of the uniform affine maps: radians, shares, and pixels.
-_ANGLE, _SCALE, _SHEAR, _SHIFT = 0.08, 0.05, 0.05, 1.25
+#: Half-widths of the uniform affine maps: radians, and shares (of the image's sides for the shift).
+_ANGLE, _SCALE, _SHEAR, _SHIFT = 0.08, 0.05, 0.05, 0.045
 
 
 def prepared(dataset: Dataset, indices: IntArray | None = None, *, test: bool = False) -> Tensor:
@@ -123,7 +123,7 @@ class Batches:
 
         angle, shear = uniform(_ANGLE), uniform(_SHEAR)
         wide, high = 1 + uniform(_SCALE), 1 + uniform(_SCALE)
-        right, down = uniform(2 * _SHIFT / width), uniform(2 * _SHIFT / height)
+        right, down = uniform(2 * _SHIFT), uniform(2 * _SHIFT)
         cos, sin = torch.cos(angle), torch.sin(angle)
         rows = (torch.stack((cos * wide, shear - sin * high, right), 1), torch.stack((sin * wide, cos * high, down), 1))
         grid = functional.affine_grid(torch.stack(rows, 1), [n, 1, height, width], align_corners=False)
