@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +57,14 @@ class Index:
     reachable: npt.NDArray[np.bool_]
     mult: int
     offset: int
+
+    @cached_property
+    def read_codes(self) -> IntArray:
+        """The code of each index; an index that never occurs repeats the nearest one below that does (or the first)."""
+        positions = np.where(self.reachable, np.arange(self.reachable.size), -1)
+        nearest = np.maximum.accumulate(positions)
+        nearest[nearest < 0] = int(np.argmax(self.reachable))
+        return np.asarray(self.codes[nearest])
 
 
 def _unused_bits(coder: AffineCoder, in_type: FixedPoint) -> int:

@@ -22,7 +22,7 @@ from pymodel.errors import ConfigError, DataError
 from pymodel.ir import EdgeTable, IntArray, Interval, KanIR, Node, to_edge_tables
 from pymodel.reference import Reference
 
-__all__ = ["NodeSignal", "TablesDesign", "generate"]
+__all__ = ["NodeSignal", "TablesDesign", "generate", "plan_network"]
 
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -99,7 +99,7 @@ def _built_nodes(ir: KanIR) -> list[Node]:
     return [node for node in ir.nodes if node.name in needed]
 
 
-def _plan(ir: KanIR, passes: Passes) -> dict[str, LayerPlan]:
+def plan_network(ir: KanIR, passes: Passes) -> dict[str, LayerPlan]:
     """Return the plan of every layer that the output depends on."""
     in_type = ir.input.out_type
     domains = {ir.input.name: (Interval(in_type.min_int, in_type.max_int),) * ir.input.n_out}
@@ -310,7 +310,7 @@ def generate(
         raise DataError("the Verilog bench needs at least one test vector, and none came; pass rows of input integers")
     # The reference runs the program as it came, so that the bench checks the conversion to tables, too.
     expected = Reference(ir).run(X)[ir.output]
-    plans = _plan(tables, passes or Passes())
+    plans = plan_network(tables, passes or Passes())
     modules = [f"{prefix}_layer_{number}" for number in range(1, len(plans) + 1)]
     files = (*(f"{module}.v" for module in modules), f"{prefix}_top.v", f"{prefix}_fifo.v", f"{prefix}_axis.v")
     netlists = [lower(plan) for plan in plans.values()]

@@ -63,14 +63,6 @@ def make_edge(indices: tuple[Index, ...], values: IntArray, low: int = 0) -> tup
     return Edge(indices, entries >> zeros, zeros, low + least), least
 
 
-def _fill(entries: IntArray, index: Index) -> IntArray:
-    """Return `entries` with those that are never read repeating the nearest read one below (or the first one)."""
-    positions = np.where(index.reachable, np.arange(index.reachable.size), -1)
-    nearest = np.maximum.accumulate(positions)
-    nearest[nearest < 0] = int(np.argmax(index.reachable))
-    return np.asarray(entries[nearest])
-
-
 def output_edges(node: EdgeTable, indices: Sequence[Index], output: int) -> tuple[list[Edge], int]:
     """Return the tables of one output, one per input, and the constant that is added to their sum.
 
@@ -78,7 +70,10 @@ def output_edges(node: EdgeTable, indices: Sequence[Index], output: int) -> tupl
     """
     edges, constant = [], int(node.bias[output]) + node.half
     for index in indices:
-        edge, low = make_edge((index,), _fill(node.tables[index.feature, index.codes, output], index))
+        values = node.tables[index.feature, index.read_codes, output]
+        if not values.any():
+            continue
+        edge, low = make_edge((index,), values)
         constant += low
         if edge is not None:
             edges.append(edge)

@@ -7,7 +7,7 @@ For output `o` the layer computes `Y = sat((sum_i T[i][c_i] + bias + half) >> sh
    weight `2^k`), so that it is unsigned and as narrow as its range; equal tables of one input are built once;
 3. inputs of one output share a table where their bits fit into one LUT (:mod:`hwgen.tables._grouping`);
 4. zeros that all terms share are dropped from the constant, too: `floor((S*2^k + K) / 2^k) = S + floor(K / 2^k)`;
-5. a tree of adders is chosen by cost (:mod:`hwgen.tables._tree`): tables that head it, tables that adders hold in their
+5. a tree of adders is chosen by cost (:mod:`hwgen.tables._choose`): tables that head it, tables that adders hold in their
    own LUTs, tables that are split for that and leave carries (:mod:`hwgen.tables._split`);
 6. what is left of the constant is added to the table that it widens least, so that it costs no adder;
 7. an output of one table that fits into LUTs has its shift and saturation in the table.
@@ -24,12 +24,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hwgen.tables._choose import Balance, Choice, Tree, alone, build, decide, rebalance
 from hwgen.tables._coders import CoderForm, Index, plan_index
 from hwgen.tables._edges import Edge, output_edges
 from hwgen.tables._grouping import LUT_BITS, group
 from hwgen.tables._passes import Passes
 from hwgen.tables._split import Part
-from hwgen.tables._tree import Balance, Branch, Choice, Leaf, Tree, arrange, tree_depth
+from hwgen.tables._tree import Branch, Leaf, tree_depth
 from hwgen.tables.netlist import Slice, bits
 from pymodel.ir import EdgeTable, FixedPoint, IntArray, Interval
 
@@ -278,14 +279,34 @@ def _folded(draft: _Draft, out_type: FixedPoint) -> _Draft:
     return _Draft(tree, interval, 0, draft.dropped, folded=True)
 
 
+def _trees(
+    parts: list[tuple[list[Edge], int]], shift: int, depth: int, passes: Passes
+) -> list[tuple[Tree | None, int]]:
+    """Return the tree of each output (None if it has no tables), and the trailing zeros that are dropped."""
+    balance = Balance()
+    for edges, _ in parts:
+        balance.announce(edges)
+    zeros = [min([shift, *(edge.zeros for edge in edges)]) for edges, _ in parts]
+    summed = {
+        o: decide(edges, depth, zeros[o], passes, balance) for o, (edges, _) in enumerate(parts) if len(edges) > 1
+    }
+    best = dict(zip(summed, rebalance([found[0] for found in summed.values()], balance), strict=True))
+    trees: list[tuple[Tree | None, int]] = []
+    for output, (edges, _) in enumerate(parts):
+        if output in best:
+            tree = build([best[output], *summed[output][1:]], depth, zeros[output], passes)
+            trees.append((tree, zeros[output]))
+        else:
+            trees.append((alone(edges[0], zeros[output]) if edges else None, zeros[output]))
+    return trees
+
+
 def _draft(
-    edges: list[Edge], constant: int, node: EdgeTable, depth: int, passes: Passes, balance: Balance, tables: _Tables
+    edges: list[Edge], constant: int, tree: Tree | None, zeros: int, node: EdgeTable, passes: Passes, tables: _Tables
 ) -> _Draft:
-    """Return the tree of one output."""
-    if not edges:
+    """Return one output with its constant in the tree, after the shift, or in an output table."""
+    if tree is None:
         return _Draft(None, Interval(constant, constant), node.shift)
-    zeros = min(node.shift, *(edge.zeros for edge in edges))
-    tree = arrange(edges, depth, zeros, passes, balance)
     rest, shift, span = constant >> zeros, node.shift - zeros, sum(edge.span >> zeros for edge in edges)
     offset, low = rest >> shift, rest & ((1 << shift) - 1)
     clips = rest + span >> shift > node.out_type.max_int or rest >> shift < node.out_type.min_int
@@ -396,16 +417,18 @@ def plan_layer(node: EdgeTable, in_type: FixedPoint, domain: tuple[Interval, ...
     """
     alive = np.flatnonzero(node.alive.any(axis=0)).tolist()
     indices = [plan_index(node.coder, i, in_type, domain[i]) for i in alive]
-    balance = Balance()
     parts: list[tuple[list[Edge], int]] = []
     for output in range(node.n_out):
         single, constant = output_edges(node, indices, output)
         edges = group(single) if passes.grouping and single else single
-        balance.announce(edges)
         parts.append((edges, constant))
     depth = max(tree_depth(max(1, len(edges)), passes) for edges, _ in parts)
     tables = _Tables()
-    drafts = [_draft(edges, constant, node, depth, passes, balance, tables) for edges, constant in parts]
+    trees = _trees(parts, node.shift, depth, passes)
+    drafts = [
+        _draft(edges, constant, tree, zeros, node, passes, tables)
+        for (edges, constant), (tree, zeros) in zip(parts, trees, strict=True)
+    ]
     table_register = passes.register_tables or any(
         not leaf.fused and leaf.part.select_width > LUT_BITS
         for draft in drafts

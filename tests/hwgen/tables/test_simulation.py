@@ -17,13 +17,15 @@ from pymodel.reference import Reference
 from sim.cosim import cosim
 from tests.hwgen.tables import verilator
 from tests.hwgen.tables.designs import PART, coder, edge_table, program, tiny, unsigned
+from tests.hwgen.tables.networks import random_network
 from tests.strategies import corner_inputs, random_inputs, random_ir
 
 pytestmark = pytest.mark.rtl
 
-_N_RANDOM = 28
+_N_RANDOM = 12
+_N_NETWORKS = 26
 _N_VECTORS = 3000
-_PASSES = (Passes.none(), Passes())
+_PASSES = (Passes.none(), Passes(), Passes(levels_per_stage=2), Passes.standard())
 
 
 def _random_program(seed: int) -> tuple[KanIR, IntArray]:
@@ -76,6 +78,11 @@ def _early() -> KanIR:
     return program(unsigned(2), edge_table("a", "x", tables, out_type=unsigned(4), coder=coder(1, 0, 0, 4), shift=1))
 
 
+def _passes(number: int) -> Passes:
+    """Return what all designs but every fourth one are built with: everything; and these with less, in turn."""
+    return _PASSES[number // 4 % len(_PASSES)] if number % 4 == 0 else Passes()
+
+
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, list[TablesDesign]]:
     """All designs in one simulator: the program, the folder it runs in, the designs (`tiny` first)."""
@@ -86,8 +93,11 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, lis
     early_inputs = random_inputs(early, _N_VECTORS, np.random.default_rng(4))
     cases = [(small, _exhaustive(small)), (registered, wide_inputs), (fork, _exhaustive(fork)), (early, early_inputs)]
     cases += [_random_program(seed) for seed in range(_N_RANDOM)]
+    for seed in range(_N_NETWORKS):
+        network, rng = random_network(seed), np.random.default_rng(seed)
+        cases.append((network, np.concatenate([corner_inputs(network), random_inputs(network, 500, rng)])))
     designs = [
-        generate(ir, folder / f"n{k}", part=PART, clock_ns=5.0, vectors=X, prefix=f"n{k}", passes=_PASSES[k % 2])
+        generate(ir, folder / f"n{k}", part=PART, clock_ns=5.0, vectors=X, prefix=f"n{k}", passes=_passes(k))
         for k, (ir, X) in enumerate(cases)
     ]
     # Every design by itself; every fourth one through AXI4-Stream, too.
@@ -110,6 +120,8 @@ def test_every_output_of_every_vector_equals_the_reference(
     assert any(re.search(r"inputs \d+, \d+, \d+ ->", text) for text in texts), "no table has three inputs"
     assert any(re.search(r"s\w+ <= [^;]*\+[^;]*\+", text) for text in texts), "no sum has three operands"
     assert any("_positive" in text for text in texts), "no output is clipped in two cycles"
+    for what, pattern in (("fused", r"- ~\{"), ("carry", r"- ~\{[^;]*, t\w+\};"), ("looked up", r"case \(r\d")):
+        assert any(re.search(pattern, text) for text in texts), f"nothing is {what}"
 
 
 @pytest.mark.xdist_group("tables_rtl")
