@@ -13,6 +13,7 @@ from hwgen.openhls._clang import Source
 from hwgen.openhls._interface import Direction
 from hwgen.openhls._job import schedule
 from hwgen.openhls._kernel import Kernel, PortSpec, lower_kernel
+from hwgen.openhls._rolled_engine import generate_stream, is_rolled
 from hwgen.openhls._translate import xls_package
 from hwgen.openhls._verilog import OpenHlsDesign, Pipeline, write_rtl
 from hwgen.tables._vectors import default_vectors
@@ -78,6 +79,8 @@ def generate(
 ) -> OpenHlsDesign:
     """Make RTL of the C++ of an hls4ml project, and check it against the reference before writing it.
 
+    A project with rolled layers becomes an engine with stream ports (docs/openhls_rolled.md).
+
     Args:
         ir: the program that the project implements; it gives names, lengths and types of the ports.
         folder: where to write.
@@ -97,6 +100,8 @@ def generate(
     X = default_vectors(ir.input.out_type, ir.input.n_out) if vectors is None else np.asarray(vectors)
     if not X.size:
         raise DataError("open HLS needs at least one test vector, and none came; pass rows of input integers")
+    if is_rolled(project):
+        return generate_stream(ir, folder, project=project, stages=stages, vectors=X)
     source, top = project_source(project)
     out = ir.node(ir.output)
     specs = (

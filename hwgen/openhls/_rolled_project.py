@@ -49,12 +49,16 @@ class LayerCall:
         return f"kan_rolled_{self.layer}"
 
 
-def layer_calls(project: Path) -> list[LayerCall]:
+def layer_calls(project: Path, *, chain: bool = True) -> list[LayerCall]:
     """Return the KAN kernels that the top function of the project calls, in order.
+
+    Args:
+        project: folder of the hls4ml project.
+        chain: refuse a model that is not one chain of KAN layers.
 
     Raises:
         ToolError: if the folder holds no project.
-        Refused: if the calls are not one chain of KAN layers.
+        Refused: if the calls are not one chain of KAN layers and `chain` is set.
     """
     firmware = project / "firmware"
     tops = [path for path in sorted(firmware.glob("*.cpp")) if path.is_file()]
@@ -69,7 +73,7 @@ def layer_calls(project: Path) -> list[LayerCall]:
     ]
     others = re.findall(r"\bnnet::\w+<", text)
     chained = all(a.target == b.source for a, b in itertools.pairwise(calls))
-    if not calls or others or not chained:
+    if chain and (not calls or others or not chained):
         raise Refused(
             "a model that is not one chain of KAN layers",
             tops[0].stem,

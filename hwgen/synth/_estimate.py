@@ -110,6 +110,8 @@ class Synthesis:
 def read_commands(signals: SignalMap) -> list[str]:
     """Return the Yosys commands that read an engine and turn its read-only memories into logic.
 
+    An engine that takes a sample in several beats has memories that are meant to be block RAM: they stay.
+
     This comes before any `synth_*`, whose `memory_dff` would move pipeline registers through the memories (a third
     more LUTs and flip-flops on a network of 370 tables). Without FSM encoding a slow and fruitless search is skipped.
     """
@@ -120,9 +122,7 @@ def read_commands(signals: SignalMap) -> list[str]:
         "proc",
         "flatten",
         "opt_clean",
-        "memory_collect",
-        "memory_map -rom-only",
-        "opt_clean",
+        *(["memory_collect", "memory_map -rom-only", "opt_clean"] if signals.beats == 1 else []),
         'setattr -set fsm_encoding "none" w:*',
     ]
 
