@@ -82,6 +82,16 @@ class Domain:
         """Return the numbers of the elements that have a variable."""
         return self._of.get(var, [])
 
+    def ties(self, variables: Vars) -> set[int]:
+        """Return keys that variables share if not all of their combinations occur: themselves, and negative ones."""
+        owners = {
+            ~n
+            for var in variables
+            for n in self.touching(var)
+            if self.elements[n].reach is not None or var in self.definitions
+        }
+        return owners | set(variables)
+
     def derive(self, f: Fn) -> Fn:
         """Return a variable that stands for a function of the bits of one element; the function itself if that cannot be."""
         owners = set.intersection(*(set(self._of.get(var, ())) for var in f.vars)) if len(f.vars) > 1 else set()

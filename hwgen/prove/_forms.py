@@ -111,13 +111,14 @@ Table = tuple[Vars, Array, Array | None]
 
 
 def join(const: int, tables: Iterable[Table], domain: Domain) -> tuple[int, tuple[Term, ...]]:
-    """Add tables; those that share variables become one.
+    """Add tables; those that share variables, or integers that do not take all values, become one.
 
     Raises:
         TooWideError: if one has too many combinations.
     """
     result: list[Term] = []
-    for members in grouped(list(tables), [set(table[0]) for table in tables]):
+    tables = list(tables)
+    for members in grouped(tables, [domain.ties(table[0]) for table in tables]):
         union = tuple(sorted({var for variables, _, _ in members for var in variables}))
         if len(union) > 60 or domain.variables.combinations(union) > LIMIT:
             raise TooWideError(f"a table of {len(union)} bits is too wide to be enumerated")
