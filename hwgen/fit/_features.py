@@ -28,6 +28,7 @@ class Features:
         small_tables: output bits of tables of at most five selector bits, which an adder's LUTs can absorb.
         full_tables: output bits of tables of six.
         wide_tables: output bits of wider ones, each times the LUT6 that it needs (`2^(bits - 6)`).
+        wide_outputs: output bits of wider ones, which have registers of their own.
         adders: bits of all sums of two terms, narrow terms first.
         delays: bits of terms that wait for a level of their adder tree, and of outputs that wait for others.
         outputs: bits of all output integers.
@@ -38,6 +39,7 @@ class Features:
     small_tables: int = 0
     full_tables: int = 0
     wide_tables: int = 0
+    wide_outputs: int = 0
     adders: int = 0
     delays: int = 0
     outputs: int = 0
@@ -106,7 +108,7 @@ def _tree(spans: Sequence[int]) -> tuple[int, int, int, int]:
 def _layer(node: EdgeTable, in_type: FixedPoint, *, first: bool) -> Features:
     bits = max(1, (node.coder.n_codes - 1).bit_length())
     out_type, seen = node.out_type, set[tuple[int, bytes]]()
-    small = full = wide = adders = delays = clipped = 0
+    small = full = wide = own = adders = delays = clipped = 0
     waits = []
     for output in range(node.n_out):
         terms, least = _terms(node, output, bits, seen)
@@ -118,6 +120,7 @@ def _layer(node: EdgeTable, in_type: FixedPoint, *, first: bool) -> Features:
                 full += width
             else:
                 wide += width << (select - _LUT_BITS)
+                own += width
         if not terms:
             continue
         sums, idle, levels, span = _tree([span for span, _, _ in terms])
@@ -132,6 +135,7 @@ def _layer(node: EdgeTable, in_type: FixedPoint, *, first: bool) -> Features:
         small_tables=small,
         full_tables=full,
         wide_tables=wide,
+        wide_outputs=own,
         adders=adders,
         delays=delays,
         outputs=len(waits) * out_type.width,

@@ -9,6 +9,7 @@ from functools import cache
 from importlib.resources import files
 
 import numpy as np
+import numpy.typing as npt
 from scipy.optimize import nnls
 
 from hwgen.fit._features import Features
@@ -62,11 +63,24 @@ class FitModel:
         }
 
 
-def _solve(
-    X: np.ndarray[tuple[int, int], np.dtype[np.float64]], y: IntArray
-) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Return non-negative coefficients that minimise the sum of squared relative errors."""
-    coefficients, _ = nnls(X / y[:, None], np.ones(len(y)))
+#: What the generator's structure suggests per bit of each feature, in the order of :class:`Features`: where few designs
+#: tell features apart, the fit stays near these.
+_PRIOR: dict[str, tuple[float, ...]] = {
+    "lut": (0.0, 0.6, 1.0, 1.0, 0.0, 0.7, 0.0, 0.0, 1.0),
+    "lut_paired": (0.0, 0.4, 0.8, 1.0, 0.0, 0.35, 0.0, 0.0, 0.8),
+    "ff": (1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.5),
+}
+#: Weight of the distance from the prior, relative to the weight of the designs.
+_PRIOR_WEIGHT = 0.3
+
+_Floats = npt.NDArray[np.float64]
+
+
+def _solve(X: _Floats, y: IntArray, prior: tuple[float, ...]) -> _Floats:
+    """Return non-negative coefficients: least squares of relative errors, drawn towards `prior` (ridge)."""
+    scaled = X / y[:, None]
+    ridge = np.sqrt(_PRIOR_WEIGHT * len(y)) * np.diag(scaled.mean(axis=0) + 1e-9)
+    coefficients, _ = nnls(np.concatenate([scaled, ridge]), np.concatenate([np.ones(len(y)), ridge @ np.array(prior)]))
     return np.asarray(coefficients, dtype=np.float64)
 
 
@@ -84,9 +98,9 @@ def fit_model(features: Sequence[Features], measured: Mapping[str, Sequence[int]
         errors = []
         for left_out in range(len(y)):
             others = np.arange(len(y)) != left_out
-            guess = float(X[left_out] @ _solve(X[others], y[others]))
+            guess = float(X[left_out] @ _solve(X[others], y[others], _PRIOR[name]))
             errors.append(abs(guess / y[left_out] - 1))
-        solution = _solve(X, y)
+        solution = _solve(X, y, _PRIOR[name])
         quantities[name] = Quantity(
             dict(zip(Features.names(), solution.tolist(), strict=True)), float(np.median(errors)), float(np.max(errors))
         )
