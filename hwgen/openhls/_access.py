@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from hwgen.openhls._assume import assume, fact_under
 from hwgen.openhls._builder import Builder
 from hwgen.openhls._errors import Refused
 from hwgen.openhls._interface import Direction, Interface, Port
@@ -36,6 +37,7 @@ class Machine:
     Attributes:
         builder: the flat program.
         memory: as it is at the point that is being flattened.
+        condition: under which this point is reached; an index need only lie in its array there.
         sizes: bytes of the local arrays.
         partial: ports that some path leaves unwritten in part.
     """
@@ -45,6 +47,7 @@ class Machine:
         self.interface = interface
         self.globals = globals_
         self.memory = Memory()
+        self.condition = builder.constant(-1, 1)
         self.sizes: dict[Target, int] = {}
         self.partial: set[str] = set()
         self._ports = {port.name: port for port in interface.ports}
@@ -157,11 +160,13 @@ class Machine:
         Raises:
             Refused: if one of them lies outside the object.
         """
-        facts = self.builder.facts
+        ops, facts = self.builder.program.ops, self.builder.facts
         low = high = address.offset.constant
         unit = 0
+        known = assume(ops, facts, self.condition, truth=True) if address.offset.terms else {}
         for number, scale in address.offset.terms:
-            ends = (scale * facts[number].low, scale * facts[number].high)
+            fact = fact_under(ops, facts, number, known) if known else facts[number]
+            ends = (scale * fact.low, scale * fact.high)
             low, high = low + min(ends), high + max(ends)
             unit = math.gcd(unit, scale << facts[number].zeros)
         total = self._size(address.target)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hwgen.openhls._narrow import Fact, fact_of, refined
+from hwgen.openhls._assume import assume, fact_under
+from hwgen.openhls._narrow import Fact, fact_of
 from hwgen.openhls._ops import Op, Program, apply, wrap
 
 __all__ = ["Builder"]
@@ -55,41 +56,15 @@ class Builder:
         facts = [self.facts[a] for a in args]
         if args and all(f.constant is not None for f in facts):
             return self.constant(apply(op, [f.low for f in facts], widths), width)
-        condition = None
-        if kind == "select" and ops[args[0]].kind == "icmp":
-            a, b = ops[args[0]].args
-            condition = ops[args[0]], (self.facts[a], self.facts[b])
+        if kind == "select":
             for arm, truth in ((1, True), (2, False)):
-                facts[arm] = self._assuming(args[0], args[arm], truth=truth)
-        fact = fact_of(op, facts, widths, condition)
+                known = assume(ops, self.facts, args[0], truth=truth)
+                if known:
+                    facts[arm] = fact_under(ops, self.facts, args[arm], known)
+        fact = fact_of(op, facts, widths)
         if fact.constant is not None:
             return self.constant(fact.low, width)
         return self._add(op, fact)
-
-    def _assuming(self, condition: int, number: int, *, truth: bool, depth: int = 4) -> Fact:
-        """Return the fact of an operation where a comparison is true (or false); it may be computed from what is compared.
-
-        LLVM writes the clip of a code as `v & ~15 == 0 ? v & 255 : 15`: there, the bits of the mask are known to be 0.
-        """
-        ops, facts = self.program.ops, self.facts
-        op, test = ops[number], ops[condition]
-        if number in test.args:
-            return refined(test, (facts[test.args[0]], facts[test.args[1]]), number, facts[number], truth=truth)
-        if op.kind == "and" and test.data == ("eq" if truth else "ne") and facts[test.args[1]].constant == 0:
-            masked = ops[test.args[0]]
-            shared = [a for a in op.args if a in masked.args and facts[a].constant is None]
-            if masked.kind == "and" and shared:
-                keep, clear = (facts[b.args[1 - b.args.index(shared[0])]].constant for b in (op, masked))
-                if keep is not None and clear is not None and keep >= 0:
-                    high = min(facts[number].high, keep & ~clear)
-                    return Fact(0, high >> facts[number].zeros << facts[number].zeros, facts[number].zeros)
-        if not depth or op.kind not in ("trunc", "zext", "sext", "and", "add", "sub", "ashr", "shl"):
-            return facts[number]
-        found = [self._assuming(condition, a, truth=truth, depth=depth - 1) for a in op.args]
-        if all(new == facts[a] for new, a in zip(found, op.args, strict=True)):
-            return facts[number]
-        fact = fact_of(op, found, [ops[a].width for a in op.args])
-        return fact if facts[number].low <= fact.low and fact.high <= facts[number].high else facts[number]
 
     def _identity(self, kind: str, width: int, args: Sequence[int]) -> int | None:
         """Return the operand that an operation merely repeats, if it does."""

@@ -50,6 +50,7 @@ def order_of(function: Function, shown: str = "") -> list[str]:
     Raises:
         Refused: if there is a loop.
     """
+    heap = any(i.text in ("malloc", "_Znam", "_Znwm") for b in function.blocks.values() for i in b.instructions)
     state: dict[str, int] = {}
     order: list[str] = []
     stack: list[tuple[str, int]] = [(next(iter(function.blocks)), 0)]
@@ -62,6 +63,12 @@ def order_of(function: Function, shown: str = "") -> list[str]:
             stack.append((label, at + 1))
             seen = state.get(following[at])
             if seen == 1:
+                if heap:
+                    raise Refused(
+                        "memory from the heap, or arithmetic of more than 64 bits",
+                        shown or function.name,
+                        "use arrays of constant length, and keep every result within 64 bits",
+                    )
                 raise Refused(
                     "a loop that stays a loop (its trip count depends on data, or is too large to unroll)",
                     shown or function.name,
@@ -120,6 +127,7 @@ class Region:
                 current = self._merge(edges)
                 self._phis(self.function.blocks[label], edges)
             self.machine.memory = current
+            self.machine.condition = condition
             for instruction in self.function.blocks[label].instructions:
                 if instruction.opcode == "phi":
                     continue

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from hwgen.openhls._ops import Op
 
-__all__ = ["Fact", "fact_of", "full", "input_fact", "low_zeros", "refined", "single"]
+__all__ = ["Fact", "fact_of", "full", "input_fact", "low_zeros", "single"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +82,8 @@ def _union(a: Fact, b: Fact, width: int) -> Fact:
     return _made(min(a.low, b.low), max(a.high, b.high), min(a.zeros, b.zeros), width)
 
 
-def fact_of(
-    op: Op, facts: Sequence[Fact], widths: Sequence[int], condition: tuple[Op, tuple[Fact, Fact]] | None = None
-) -> Fact:
-    """Return the fact of `op`.
-
-    Args:
-        op: the operation; not an input.
-        facts: of its operands.
-        widths: of its operands.
-        condition: for a select that is chosen by a comparison: the comparison and the facts of its operands.
-    """
+def fact_of(op: Op, facts: Sequence[Fact], widths: Sequence[int]) -> Fact:
+    """Return the fact of `op`, which is not an input, from the facts and widths of its operands."""
     w = op.width
     match op.kind:
         case "const":
@@ -120,7 +111,7 @@ def fact_of(
         case "trunc":
             return _made(facts[0].low, facts[0].high, facts[0].zeros, w)
         case "select":
-            return _select(op, facts, condition)
+            return _union(facts[1], facts[2], w)
         case "rom":
             index = facts[0]
             entries = op.data[index.low : index.high + 1] if index.low >= 0 else op.data
@@ -200,51 +191,6 @@ def _comparison(predicate: str, a: Fact, b: Fact) -> Fact:
     if sure is None:
         return Fact(-1, 0)
     return single(-int(sure != (predicate in ("sge", "sgt", "ne"))), 1)
-
-
-def _select(op: Op, facts: Sequence[Fact], condition: tuple[Op, tuple[Fact, Fact]] | None) -> Fact:
-    _, yes, no = facts
-    if condition is not None and condition[0].kind == "icmp":
-        yes = refined(*condition, op.args[1], yes, truth=True)
-        no = refined(*condition, op.args[2], no, truth=False)
-    return _union(yes, no, op.width)
-
-
-def refined(condition: Op, bounds: tuple[Fact, Fact], arm: int, fact: Fact, *, truth: bool) -> Fact:
-    """Return the fact of `arm` where the comparison that chooses it is true (or false), if it compares `arm` itself."""
-    if arm not in condition.args or condition.args[0] == condition.args[1]:
-        return fact
-    other = bounds[1 - condition.args.index(arm)]
-    predicate: str = condition.data
-    if condition.args.index(arm) == 1:
-        predicate = predicate.translate(str.maketrans("lg", "gl")) if predicate not in ("eq", "ne") else predicate
-    if not truth:
-        predicate = _OPPOSITE[predicate]
-    if predicate[0] == "u":
-        if fact.low < 0 or other.low < 0:
-            return fact
-        predicate = "s" + predicate[1:]
-    low, high = fact.low, fact.high
-    match predicate:
-        case "slt":
-            high = min(high, other.high - 1)
-        case "sle":
-            high = min(high, other.high)
-        case "sgt":
-            low = max(low, other.low + 1)
-        case "sge":
-            low = max(low, other.low)
-        case "eq":
-            low, high = max(low, other.low), min(high, other.high)
-    step = 1 << fact.zeros
-    low, high = -(-low // step) * step, high // step * step
-    return fact if low > high else Fact(low, high, fact.zeros)  # an arm that is never taken may be anything
-
-
-_OPPOSITE = {
-    "eq": "ne", "ne": "eq", "slt": "sge", "sge": "slt", "sgt": "sle", "sle": "sgt",
-    "ult": "uge", "uge": "ult", "ugt": "ule", "ule": "ugt",
-}  # fmt: skip
 
 
 def _division(op: Op, facts: Sequence[Fact]) -> Fact:

@@ -8,6 +8,7 @@ import llvmlite.binding as llvm
 
 from hwgen.openhls._constructors import start_llvm
 from hwgen.openhls._errors import Refused
+from hwgen.openhls._library import replace_wide_products
 
 __all__ = ["clean", "optimise"]
 
@@ -25,6 +26,7 @@ _OPTIONS = (
 
 def clean(text: str) -> str:
     """Return clang's output without what only a linker needs, and without `volatile`, which `ap_types` is full of."""
+    text = replace_wide_products(text)
     text = re.sub(r"\b(load|store) volatile ", r"\1 ", text)
     text = re.sub(r"^\$.* = comdat any$", "", text, flags=re.MULTILINE)
     text = re.sub(r"(,| )\s*comdat(\([^)]*\))?(?=[ ,\n{])", " ", text)
