@@ -24,10 +24,18 @@ __all__ = ["BSplineFunctions", "Functions", "GramFunctions", "RbfFunctions", "gr
 _Reals = npt.NDArray[np.float64]
 
 
-def _with_slope(function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return `function(x)` and its derivative, for a function that works element by element."""
-    values, slopes = torch.func.jvp(function, (x,), (torch.ones_like(x),))  # type: ignore[misc]
-    return values, slopes
+def _with_slope(function: Callable[[Tensor], Tensor], points: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """Return `function(points)`, (C, width), and its derivatives, each row of which depends on its own point only.
+
+    One backward pass: every column gets a copy of the points of its own, and only that column's value is kept.
+    """
+    with torch.enable_grad():
+        x = points.detach().unsqueeze(-1).repeat(1, width).requires_grad_()
+        values = function(x).diagonal(dim1=1, dim2=2)
+        if not values.requires_grad:  # a constant function
+            return values, torch.zeros_like(values)
+        (slopes,) = torch.autograd.grad(values.sum(), x)
+    return values.detach(), slopes
 
 
 class Functions(ABC):
@@ -67,7 +75,7 @@ class Functions(ABC):
 
     def table(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Return the features at `points` (C,) and their derivatives, each (C, 1 + n_basis); no gradient."""
-        return _with_slope(self.features, points.detach())
+        return _with_slope(self.features, points, 1 + self.n_basis)
 
 
 @dataclass(frozen=True)
@@ -116,7 +124,8 @@ class BSplineFunctions(Functions):
         """Return the features at `points` (C,) and their derivatives, each (C, 1 + G + k); no gradient."""
         values, slopes = feature_table(points, self.low, self.step, self.grid, self.order)
         if self.activation != "silu":
-            values[:, 0], slopes[:, 0] = _with_slope(lambda z: activate(self.activation, z), points.detach())
+            base = _with_slope(lambda z: activate(self.activation, z).unsqueeze(-1), points, 1)
+            values[:, 0], slopes[:, 0] = base[0][:, 0], base[1][:, 0]
         return values, slopes
 
 
@@ -129,17 +138,16 @@ class RbfFunctions(Functions):
         n_centres: how many, at least 2.
         width: h.
         activation: of the base branch.
-        before: of every input.
     """
 
     kind: ClassVar[BasisKind] = BasisKind.RBF
+    before: ClassVar[str] = "identity"  # type: ignore[misc]
 
     low: float
     high: float
     n_centres: int
     width: float
     activation: str = "silu"
-    before: str = "identity"
 
     @property
     def n_basis(self) -> int:

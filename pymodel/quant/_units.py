@@ -300,5 +300,4 @@ def _peak(functions: Functions) -> float:
     values = [np.ones_like(t), t]
     for factor in functions.factors[2:]:
         values.append(t * values[-1] - factor * values[-2])
-    stacked = np.stack(values)
-    return float(np.abs(stacked / (1.0 + np.exp(-stacked))).max())
+    return float(activate("silu", torch.from_numpy(np.stack(values))).abs().max())
