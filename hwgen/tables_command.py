@@ -145,7 +145,7 @@ def _vector_counts(vectors: VectorSet) -> dict[str, int]:
 
 def _counts(design: TablesDesign, found: SynthEstimate | None) -> dict[str, Any]:
     counts = asdict(design)
-    kept = ("edges", "tables", "table_bits", "adders", "adder_bits", "register_bits", "top")
+    kept = ("edges", "tables", "table_bits", "adders", "adder_bits", "register_bits", "choices", "top")
     return {
         **{key: counts[key] for key in kept},
         **{key: None if found is None else getattr(found, key) for key in _SYNTH_KEYS},

@@ -305,5 +305,6 @@ def _hardware_entry(
         "basis_lut_fraction": 0.0,  # tables hold whole edges: there is no basis unit
         "tables": design.tables,
         "adders": design.adders,
+        "choices": design.choices,
         "top": design.top,
     }

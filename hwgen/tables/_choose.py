@@ -27,6 +27,10 @@ __all__ = ["Balance", "Choice", "Decision", "Tree", "alone", "build", "decide", 
 
 #: Sites count this many times as much as LUTs.
 _SITE_WEIGHT = 8.0
+#: Three operands added at once take so many more sites than two additions, in halves of a site per bit.
+_TERNARY_SITES = 2.0
+#: Other ways that a choice mentions.
+_ALTERNATIVES = 3
 #: Outputs of more tables than this are not rebalanced.
 _MAX_REBALANCED = 128
 
@@ -185,12 +189,14 @@ def _decisions(edges: list[Edge], depth: int, zeros: int, passes: Passes, balanc
         if heads >= 1 and fits(heads, len(chosen), depth, passes.ternary):
             gone = {option.edge.features for option in chosen}
             extra = max(0.0, fused_bits - shared_bits / 2 - balance.credit)
+            # Three at once: the LUTs of a carry-save adder share sites badly.
+            three = 0.0 if fits(heads, len(chosen), depth, 0) else _TERNARY_SITES
             result.append(
                 Decision(
                     tuple(edge for edge in edges if edge.features not in gone),
                     tuple(chosen),
                     luts + (heads - 1) * merge,
-                    sites + extra + (heads - 1) * merge / 2,
+                    sites + extra + (heads - 1 + three) * merge / 2,
                 )
             )
         option = next((o for o in queue if o.carries <= room), None)
@@ -203,7 +209,7 @@ def _decisions(edges: list[Edge], depth: int, zeros: int, passes: Passes, balanc
         fused_bits += _width(option.edge) if option.shared else 0
 
 
-def _built(decision: Decision, depth: int, zeros: int, passes: Passes) -> list[list[Branch]] | None:
+def _built(decision: Decision, depth: int, zeros: int, passes: Passes, *, early: bool) -> list[list[Branch]] | None:
     """Return the levels of a decision, or None if some carry finds no adder."""
 
     def leaf(edge: Edge, part: Part | None = None) -> Leaf:
@@ -214,7 +220,7 @@ def _built(decision: Decision, depth: int, zeros: int, passes: Passes) -> list[l
         option.edge.features: leaf(option.edge, None if option.split is None else option.split.base)
         for option in decision.fused
     }
-    levels = grow(heads, list(fused.values()), depth, passes)
+    levels = grow(heads, list(fused.values()), depth, passes, early=early)
     owner = {id(b.operands[1]): b for level in levels for b in level if b.fused and len(b.operands) == 2}
     wanted = [
         (owner[id(fused[option.edge.features])], option.edge, part)
@@ -286,10 +292,10 @@ def alone(edge: Edge, zeros: int) -> Tree:
     return Tree(leaf, [], Choice(1, 1, 0, 0, 0, luts, sites, {}, "a single table needs no adder"))
 
 
-def build(decisions: Sequence[Decision], depth: int, zeros: int, passes: Passes) -> Tree:
-    """Return the tree of the first decision whose carries all find an adder."""
+def build(decisions: Sequence[Decision], depth: int, zeros: int, passes: Passes, *, early: bool) -> Tree:
+    """Return the tree of the first decision whose carries all find an adder; `early` as in :func:`grow`."""
     for decision in decisions:
-        levels = _built(decision, depth, zeros, passes)
+        levels = _built(decision, depth, zeros, passes, early=early)
         if levels is not None:
             break
     else:
@@ -302,7 +308,11 @@ def build(decisions: Sequence[Decision], depth: int, zeros: int, passes: Passes)
         levels=len(levels),
         luts=decision.luts,
         sites=decision.sites,
-        alternatives={len(d.heads): (d.luts, d.sites) for d in decisions if len(d.heads) != len(decision.heads)},
+        alternatives={
+            len(d.heads): (d.luts, d.sites)
+            for d in decisions[: _ALTERNATIVES + 1]
+            if len(d.heads) != len(decision.heads)
+        },
         reason=f"least estimated cost of {len(decisions)} ways to head the tree",
     )
     return Tree(levels[-1][0], levels, choice)

@@ -294,7 +294,9 @@ def _trees(
     trees: list[tuple[Tree | None, int]] = []
     for output, (edges, _) in enumerate(parts):
         if output in best:
-            tree = build([best[output], *summed[output][1:]], depth, zeros[output], passes)
+            span = sum(edge.span for edge in edges)
+            early = not (passes.folding and (span >> shift) + 1 < 1 << LUT_BITS)  # it is not clipped by a table
+            tree = build([best[output], *summed[output][1:]], depth, zeros[output], passes, early=early)
             trees.append((tree, zeros[output]))
         else:
             trees.append((alone(edges[0], zeros[output]) if edges else None, zeros[output]))
@@ -302,16 +304,24 @@ def _trees(
 
 
 def _draft(
-    edges: list[Edge], constant: int, tree: Tree | None, zeros: int, node: EdgeTable, passes: Passes, tables: _Tables
+    edges: list[Edge],
+    constant: int,
+    tree: Tree | None,
+    zeros: int,
+    node: EdgeTable,
+    passes: Passes,
+    tables: _Tables,
 ) -> _Draft:
     """Return one output with its constant in the tree, after the shift, or in an output table."""
     if tree is None:
         return _Draft(None, Interval(constant, constant), node.shift)
     rest, shift, span = constant >> zeros, node.shift - zeros, sum(edge.span >> zeros for edge in edges)
-    offset, low = rest >> shift, rest & ((1 << shift) - 1)
     clips = rest + span >> shift > node.out_type.max_int or rest >> shift < node.out_type.min_int
-    if not (passes.folding and tree.levels and (offset or clips) and (low + span) >> shift < 1 << LUT_BITS):
-        offset, low = 0, rest
+    offset, low = 0, rest
+    fits = (span >> shift) + 1 < 1 << LUT_BITS
+    if passes.folding and tree.levels and fits and (rest >> shift or clips):
+        # A table of the shifted sum saturates it, and adds the upper part of the constant at no cost.
+        offset, low = rest >> shift, rest & ((1 << shift) - 1)
     _add_constant(tree, low, tables)
     draft = _Draft(tree, Interval(low, low + span), shift, zeros, offset)
     return _folded(draft, node.out_type) if passes.folding and isinstance(tree.root, Leaf) else draft

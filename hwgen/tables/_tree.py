@@ -123,8 +123,11 @@ def _order(term: Leaf | Branch) -> tuple[int, int]:
     return term.high - term.low, term.zeros
 
 
-def grow(heads: list[Leaf], fused: list[Leaf], depth: int, passes: Passes) -> list[list[Branch]]:
-    """Return the sums, level by level; wide sums take the fused tables, narrow ones are added to each other."""
+def grow(heads: list[Leaf], fused: list[Leaf], depth: int, passes: Passes, *, early: bool = True) -> list[list[Branch]]:
+    """Return the sums, level by level; wide sums take the fused tables, narrow ones are added to each other.
+
+    `early`: the last three are added at once, even if there are levels left.
+    """
     sums: list[Leaf | Branch] = list(heads)
     left = sorted(fused, key=_order, reverse=True)
     levels: list[list[Branch]] = []
@@ -142,9 +145,9 @@ def grow(heads: list[Leaf], fused: list[Leaf], depth: int, passes: Passes) -> li
         for taker, table in zip(takers, now, strict=True):
             table.level, table.fused = level, True
             branches.append(Branch([taker, table], level, fused=True))
-        early = len(others) == 3 and not now and not left and not passes.fusing
+        last = early and len(others) == 3 and not now and not left
         needed = taking + -(-len(others) // 2) > below
-        at_once = 3 if passes.ternary and (early or needed or (arity == 3 and passes.ternary > 1)) else 2
+        at_once = 3 if passes.ternary and (last or needed or (arity == 3 and passes.ternary > 1)) else 2
         groups = [others[j : j + at_once] for j in range(0, len(others), at_once)]
         branches += [Branch(group, level) for group in groups]
         levels.append(branches)
