@@ -13,7 +13,7 @@ from pymodel.errors import ToolError
 from sim.process import run_tool, tool_environment
 from sim.signals import SignalMap, verilog_files
 
-__all__ = ["read_design", "script"]
+__all__ = ["read_design", "refuse_warnings", "script"]
 
 _NETLIST = "netlist.il"
 _SCRIPT = "read.ys"
@@ -68,7 +68,16 @@ def read_design(rtl_dir: Path, signals: SignalMap) -> str:
             raise NotProvenError(f"Yosys rejects the Verilog: {lines[0].strip()}") from None
         except OSError as error:
             raise NotProvenError(f"Yosys wrote no netlist ({error.strerror})") from None
-    warnings = [line for line in log.splitlines() if "warning" in line.lower()]
-    if warnings:  # what it only warns of, other tools reject or read in another way
-        raise NotProvenError(f"Yosys warns: {warnings[0].strip()}")
+    refuse_warnings(log)
     return text
+
+
+def refuse_warnings(log: str) -> None:
+    """Refuse what Yosys only warns of: other tools reject it, or read it in another way.
+
+    Raises:
+        NotProvenError: if the log of a run has a warning.
+    """
+    warnings = [line for line in log.splitlines() if "warning" in line.lower()]
+    if warnings:
+        raise NotProvenError(f"Yosys warns: {warnings[0].strip()}")

@@ -7,6 +7,7 @@ import pytest
 
 from hwgen.prove import _prove, prove
 from pymodel.reference import Reference
+from tests.hwgen.prove.batch import Batch
 from tests.hwgen.prove.hand import VERILOG, edited, network, write
 
 pytestmark = pytest.mark.synth
@@ -122,6 +123,13 @@ WRONG = {
     "a port too narrow": (("output wire [3:0] out_data", "output wire [2:0] out_data"), "the ports of kan_top"),
 }  # fmt: skip
 
+TIMES = [
+    (5, {"x": 0, "a": 3, "b": 4}),
+    (6, {"x": 0, "a": 2, "b": 5}),
+    (4, {"x": 0, "a": 1, "b": 3}),
+]
+ENTRY = ("2'd1: t00 = 3'd1;", "2'd1: t00 = 3'd3;")
+
 #: What simulators, or other tools, might read in another way: refused by the text alone.
 TEXT = {
     "negedge": (V, V.replace("posedge", "negedge")),
@@ -145,19 +153,40 @@ TEXT = {
 }
 
 
+@pytest.fixture(scope="module")
+def batch(tmp_path_factory):
+    root = tmp_path_factory.mktemp("traps")
+    changes = {**EQUAL, **{name: change for name, (change, _) in WRONG.items()}}
+    texts = {name: edited(change) for name, change in changes.items()}
+    for latency, stages in TIMES:
+        write(root / f"time_{latency}_{stages['a']}", VERILOG, latency=latency, stages=stages)
+    for name, text in {"collapsed": VERILOG, "collapsed_wrong": edited(ENTRY)}.items():
+        write(root / name, text, stages={"x": 0, "b": 4}, collapsed=["a"])
+    for name, text in {**texts, "example": edited(ENTRY)}.items():
+        write(root / name.replace(" ", "_"), text)
+    return root, Batch(root, sorted(path.parent for path in root.glob("*/signals.json")))
+
+
+@pytest.fixture
+def checked(batch, monkeypatch):
+    """Return the proof of a design of the batch."""
+    root, reader = batch
+    reader.use(monkeypatch)
+    return lambda name: prove(network(), root / name.replace(" ", "_"))
+
+
 @pytest.mark.parametrize("name", EQUAL)
-def test_the_same_function_is_proven(name, tmp_path):
-    proof = prove(network(), write(tmp_path, edited(EQUAL[name])))
+def test_the_same_function_is_proven(name, checked):
+    proof = checked(name)
     assert proof.proven, proof.reason
     assert [layer.node for layer in proof.layers] == ["x", "a", "b"]
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_trap_is_refused(name, tmp_path):
-    change, reason = WRONG[name]
-    proof = prove(network(), write(tmp_path, edited(change)))
+def test_a_trap_is_refused(name, checked):
+    proof = checked(name)
     assert not proof.proven
-    assert reason in proof.reason
+    assert WRONG[name][1] in proof.reason
 
 
 @pytest.mark.parametrize("name", TEXT)
@@ -175,22 +204,19 @@ def test_the_netlist_alone_shows_it_too(name, tmp_path, monkeypatch):
     assert any(word in proof.reason for word in ("falling edge", "Yosys rejects", "initial value", "unknown"))
 
 
-@pytest.mark.parametrize(
-    ("latency", "stages"), [(5, {"x": 0, "a": 3, "b": 4}), (6, {"x": 0, "a": 2, "b": 5}), (4, {"x": 0, "a": 2, "b": 3})]
-)
-def test_latency_and_stages_are_proven_not_believed(latency, stages, tmp_path):
-    assert not prove(network(), write(tmp_path, VERILOG, latency=latency, stages=stages)).proven
+@pytest.mark.parametrize(("latency", "stages"), TIMES)
+def test_latency_and_stages_are_proven_not_believed(latency, stages, checked):
+    assert not checked(f"time_{latency}_{stages['a']}").proven
 
 
-def test_a_collapsed_layer_is_compared_through(tmp_path):
-    proof = prove(network(), write(tmp_path, VERILOG, stages={"x": 0, "b": 4}, collapsed=["a"]))
+def test_a_collapsed_layer_is_compared_through(checked):
+    proof = checked("collapsed")
     assert proof.proven, proof.reason
-    wrong = edited(("2'd1: t00 = 3'd1;", "2'd1: t00 = 3'd3;"))
-    assert prove(network(), write(tmp_path, wrong, stages={"x": 0, "b": 4}, collapsed=["a"])).status == "refuted"
+    assert checked("collapsed_wrong").status == "refuted"
 
 
-def test_a_counterexample_is_one(tmp_path):
-    proof = prove(network(), write(tmp_path, edited(("2'd1: t00 = 3'd1;", "2'd1: t00 = 3'd3;"))))
+def test_a_counterexample_is_one(checked):
+    proof = checked("example")
     assert proof.status == "refuted"
     example = proof.counterexample
     assert example is not None
