@@ -34,7 +34,8 @@ def edge_luts(bits: int, edge_bits: int) -> float:
 
 def node_is_lut(layer: TableLayer) -> bool:
     """Return whether every node of `layer` will be a single LUT, whatever its functions."""
-    return layer.out_bits == 1 and layer.fan_in is not None and layer.fan_in * layer.bits <= LUT_INPUTS
+    inputs = layer.in_features if layer.fan_in is None else min(layer.fan_in, layer.in_features)
+    return layer.out_bits == 1 and inputs * layer.bits <= LUT_INPUTS
 
 
 def model_luts(model: TableKAN, masks: list[Tensor] | None = None) -> float:
