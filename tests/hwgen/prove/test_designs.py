@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from hwgen.prove import mutants, prove
 from hwgen.prove._netlist import parse_rtlil
+from hwgen.prove._prove import prove_netlist
 from hwgen.prove._witness import run_circuit
 from hwgen.prove._yosys import read_design
 from hwgen.tables import Passes, generate, load_tables
@@ -109,3 +111,34 @@ def test_changed_tokens_are_refused_or_change_nothing(tmp_path):
             assert _equal_everywhere(ir, changed), mutant
     assert outcomes["refuted"] >= 1
     assert outcomes["not proven"] >= 5
+
+
+def _changed(ir: KanIR, rng: np.random.Generator) -> KanIR:
+    """Return the program with one entry of one edge table changed."""
+    old = ir.layers[int(rng.integers(len(ir.layers)))]
+    tables = old.tables.copy()
+    place = tuple(int(rng.integers(n)) for n in tables.shape)
+    tables[place] += int(rng.choice([-3, -1, 1, 2])) << int(rng.integers(old.shift + 1))
+    nodes = tuple(replace(old, tables=tables) if node is old else node for node in ir.nodes)
+    return KanIR(ir.name, nodes, ir.output, ir.host)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_changed_program_is_proven_if_and_only_if_it_is_the_same_function(seed, tmp_path):
+    ir = random_ir(seed + 9000, widths=(2, 3, 2), edge_tables=1.0, in_bits=3, code_bits=3, out_bits=5)
+    signals = load_signals(_generated(ir, tmp_path))
+    netlist = parse_rtlil(read_design(tmp_path, signals), signals.top)
+    t = ir.input.out_type
+    levels = np.arange(t.min_int, t.max_int + 1)
+    X = np.stack(np.meshgrid(levels, levels), axis=-1).reshape(-1, 2)
+    expected = Reference(ir).run(X)
+    rng = np.random.default_rng(seed)
+    for _ in range(25):
+        other = _changed(ir, rng)
+        got = Reference(other).run(X)
+        same = all((got[name] == values).all() for name, values in expected.items())
+        proof = prove_netlist(other, netlist, signals, progress=lambda _: None)
+        assert proof.proven == same, proof.reason
+        if proof.counterexample is not None:
+            row = Reference(other).run(np.array([proof.counterexample.inputs]))[ir.output][0]
+            assert row[proof.counterexample.output] == proof.counterexample.wanted != proof.counterexample.got
