@@ -66,6 +66,7 @@ class HardwareSettings:
         reuse_factor: multiplications per multiplier and sample in the HLS layers: 1 (fully parallel), another divisor
             of the layer's inputs, or `all` (one input per clock); one for all layers or a list with one per layer.
         rtl: engines that make Verilog; `tables` (from the edge tables), `openhls` (from the C++), both, or none.
+        levels_per_stage: adders in a row between two registers of the table RTL; the latency falls as it rises.
         synth: whether to estimate the RTL with Yosys.
         vectors: random input vectors of the equivalence checks, beside the test rows and the corners.
         rtl_vectors: at most so many vectors in RTL simulation; None simulates all.
@@ -82,6 +83,7 @@ class HardwareSettings:
     strategy: str = "latency"
     reuse_factor: int | str | tuple[int | str, ...] = 1
     rtl: tuple[str, ...] = ("tables",)
+    levels_per_stage: int = 1
     synth: bool = True
     vectors: int = 10_000
     rtl_vectors: int | None = None
@@ -96,6 +98,8 @@ class HardwareSettings:
             )
         if not 0.1 <= self.clock_ns <= 1000:
             raise ConfigError(f"hardware.clock_ns must be 0.1 to 1000 nanoseconds, not {self.clock_ns:g}; change it")
+        if not 1 <= self.levels_per_stage <= 16:
+            raise ConfigError(f"hardware.levels_per_stage must be 1 to 16, not {self.levels_per_stage}; change it")
         if self.io == "io_stream":
             raise ConfigError("hardware.io 'io_stream' is not available yet; use io_parallel")
         if self.io != "io_parallel":

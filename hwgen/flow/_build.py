@@ -18,7 +18,7 @@ from hwgen.flow._metrics import metric_values, test_details
 from hwgen.openhls import OpenHlsDesign, require_clang
 from hwgen.report import REPORT_SCHEMA, border_entry, layer_entries, renew_html, save_report, tool_versions
 from hwgen.synth import Synthesis, SynthEstimate, netlist_border, require_yosys, synthesise, yosys_family
-from hwgen.tables import TablesDesign, generate
+from hwgen.tables import Passes, TablesDesign, generate
 from pymodel.data import Dataset, load
 from pymodel.errors import MismatchError
 from pymodel.fabric import TableKAN, save_tables_model
@@ -204,7 +204,10 @@ class _Hardware:
         folder = self.work / "rtl" / "tables"
         with self.clock.stage("rtl", "RTL (tables)"):
             folder.mkdir(parents=True)
-            self.designs["tables"] = generate(self.ir, folder, part=settings.part, clock_ns=settings.clock_ns)
+            passes = Passes(levels_per_stage=settings.levels_per_stage)
+            self.designs["tables"] = generate(
+                self.ir, folder, part=settings.part, clock_ns=settings.clock_ns, passes=passes
+            )
         return {"tables": pool.submit(synthesise, folder, part=settings.part)} if settings.synth else {}
 
     def generate_from_cpp(self, pool: ThreadPoolExecutor) -> dict[str, Future[Synthesis]]:

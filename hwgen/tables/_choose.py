@@ -21,7 +21,7 @@ from hwgen.tables._edges import Edge
 from hwgen.tables._grouping import ABSORBED_BITS, LUT_BITS
 from hwgen.tables._passes import Passes
 from hwgen.tables._split import Part, Split, selector_of, split
-from hwgen.tables._tree import Branch, Leaf, fits, grow, place_carries
+from hwgen.tables._tree import Branch, Leaf, fits, grow, place_carries, strip
 
 __all__ = ["Balance", "Choice", "Decision", "Tree", "alone", "build", "decide", "rebalance"]
 
@@ -213,7 +213,8 @@ def _built(decision: Decision, depth: int, zeros: int, passes: Passes, *, early:
     """Return the levels of a decision, or None if some carry finds no adder."""
 
     def leaf(edge: Edge, part: Part | None = None) -> Leaf:
-        return Leaf(edge, part or Part(selector_of(edge), edge.entries), edge.zeros - zeros)
+        whole = Part(selector_of(edge), edge.entries)
+        return Leaf(edge, part or whole, edge.zeros - zeros, split=part is not None)
 
     heads = [leaf(edge) for edge in decision.heads]
     fused = {
@@ -228,7 +229,12 @@ def _built(decision: Decision, depth: int, zeros: int, passes: Passes, *, early:
         if option.split is not None
         for part in option.split.carries
     ]
-    return levels if place_carries(levels, wanted) else None
+    if not place_carries(levels, wanted):
+        return None
+    if passes.residuals and depth > 1:
+        placed = place_carries(levels, [(levels[0][0], *carry) for carry in strip(levels)])
+        assert placed, "there were adders for all carries"
+    return levels
 
 
 def decide(edges: list[Edge], depth: int, zeros: int, passes: Passes, balance: Balance) -> list[Decision]:

@@ -348,7 +348,7 @@ class _Outputs:
             delay = 0
         table = self.tables.get(leaf.edge, leaf.part, delay, registered=head)
         offset = leaf.edge.low - (leaf.moved << draft.dropped)
-        kind = "folded" if draft.folded else "whole" if len(leaf.part.entries) == len(leaf.edge.entries) else "base"
+        kind = "folded" if draft.folded else "base" if leaf.split else "whole"
         table.uses.append((output, leaf.zeros + draft.dropped, offset, kind))
         return Term(table.name, table.interval, leaf.zeros)
 
@@ -433,6 +433,7 @@ def plan_layer(node: EdgeTable, in_type: FixedPoint, domain: tuple[Interval, ...
         edges = group(single) if passes.grouping and single else single
         parts.append((edges, constant))
     depth = max(tree_depth(max(1, len(edges)), passes) for edges, _ in parts)
+    depth += passes.slack if depth > 1 else 0
     tables = _Tables()
     trees = _trees(parts, node.shift, depth, passes)
     drafts = [

@@ -12,7 +12,7 @@ from hwgen.tables._edges import Edge
 from hwgen.tables._passes import Passes
 from hwgen.tables._split import Part
 
-__all__ = ["Branch", "Leaf", "capacity", "fits", "grow", "place_carries", "tree_depth"]
+__all__ = ["Branch", "Leaf", "capacity", "fits", "grow", "place_carries", "strip", "tree_depth"]
 
 
 @dataclass(eq=False)
@@ -25,6 +25,7 @@ class Leaf:
         zeros: its entries count `2^zeros`.
         level: of the adder that reads it.
         fused: it is in the LUTs of that adder.
+        split: carries add the rest of `edge`.
     """
 
     edge: Edge
@@ -32,6 +33,7 @@ class Leaf:
     zeros: int
     level: int = 1
     fused: bool = False
+    split: bool = False
     moved: int = 0
 
     @property
@@ -155,6 +157,32 @@ def grow(heads: list[Leaf], fused: list[Leaf], depth: int, passes: Passes, *, ea
     assert len(sums) == 1
     assert not left
     return levels
+
+
+def strip(levels: list[list[Branch]]) -> list[tuple[Edge, Part]]:
+    """Take the lowest bit off both tables of some fused adders, and return these bits, to be carries elsewhere.
+
+    A sum without that bit saves a LUT in the adder that takes it, if the other operand has the bit; so of two such sums
+    that are added, one is stripped, as long as there are adders for the carries.
+    """
+
+    def strippable(branch: Branch) -> bool:
+        leaves = [leaf for leaf in branch.operands if isinstance(leaf, Leaf) and leaf.zeros == 0 and leaf.high > 1]
+        return branch.fused and branch.carry is None and len(leaves) == 2
+
+    first = {id(branch) for branch in levels[0] if strippable(branch)}
+    free = sum(len(b.operands) == 2 and b.carry is None and b.zeros == 0 for level in levels for b in level)
+    carries: list[tuple[Edge, Part]] = []
+    for branch in (b for level in levels[1:2] for b in level):
+        pair = [operand for operand in branch.operands if isinstance(operand, Branch) and id(operand) in first]
+        if len(branch.operands) != 2 or len(pair) != 2 or free < 3:
+            continue
+        for leaf in pair[0].operands:
+            assert isinstance(leaf, Leaf)
+            carries.append((leaf.edge, Part(leaf.part.selector, leaf.part.entries & 1)))
+            leaf.part, leaf.zeros, leaf.split = Part(leaf.part.selector, leaf.part.entries >> 1), 1, True
+        free -= 3  # two carries, and the adder of the sum itself
+    return carries
 
 
 def place_carries(levels: list[list[Branch]], wanted: list[tuple[Branch, Edge, Part]]) -> bool:
