@@ -258,39 +258,53 @@ def _ratios(ours: dict[str, Any], theirs: dict[str, float]) -> dict[str, float]:
     return ratios
 
 
-def _derived(pieces: dict[str, Any]) -> dict[str, Any]:
-    """Return what follows from the pieces."""
-    units = [
-        {name.removeprefix(f"deboor_{n}_"): unit for name, unit in pieces.items() if name.startswith(f"deboor_{n}_")}
-        for n in (0, 1)
-    ]
-    first, second = _added(units[0], 16, 8), _added(units[1], 8, 7)
-    network = {key: first[key] + second[key] for key in (*ADDED, "energy")}
-    network["ecp5_mhz"] = min(first["ecp5_mhz"], second["ecp5_mhz"])
-    network["basis_lut_fraction"] = (
-        first["basis_lut_fraction"] * first["lut"] + second["basis_lut_fraction"] * second["lut"]
-    ) / network["lut"]
-    small = units[0] | {"finish": dict.fromkeys((*ADDED, "energy", "depth"), 0)}
-    estimated, whole = _added(small, 2, 2), pieces.get("piece_2x2")
-    fused = pieces["tables_all_passes"]
-    return {
-        "layer_fixed16": first,
-        "network_fixed16": network,
-        "adding_up_error": whole
-        and {key: estimated[key] / whole[key] - 1 for key in ("lut", "lut_paired", "ff", "energy")},
-        "energy_relative": {name: pieces[name]["energy"] / fused["energy"] for name in pieces if name in LOW_BIT}
-        | {"fixed16_deboor": first["energy"] / fused["energy"]},
-        "layer": _ratios(fused, first),
-        "network": _ratios(pieces["network_tables"], network),
-        "dsp": {
-            key: 16 * pieces["dsp_units"]["basis"][key] + 64 * pieces["dsp_units"]["tile"][key]
-            for key in ("lut", "ff", "dsp")
-        },
+def _layer_of(pieces: dict[str, Any], number: int) -> dict[str, float] | None:
+    """Return a 16-bit layer added up, or None while one of its units has not been measured."""
+    units = {
+        name.removeprefix(f"deboor_{number}_"): unit
+        for name, unit in pieces.items()
+        if name.startswith(f"deboor_{number}_")
     }
+    if not {"basis", "tile_0", "finish"} <= set(units):
+        return None
+    return _added(units, *((16, 8), (8, 7))[number])
 
 
-#: Pieces without which the ratios can be stated, too.
-OPTIONAL = {"deboor_0_tile_1", "deboor_1_tile_1", "piece_2x2"}
+def _network(first: dict[str, float], second: dict[str, float]) -> dict[str, float]:
+    """Return two 16-bit layers added up."""
+    network = {key: first[key] + second[key] for key in (*ADDED, "energy")}
+    basis = sum(layer["basis_lut_fraction"] * layer["lut"] for layer in (first, second))
+    placed = [layer["ecp5_mhz"] for layer in (first, second) if layer["ecp5_mhz"]]
+    return {**network, "basis_lut_fraction": basis / network["lut"], "ecp5_mhz": min(placed, default=0.0)}
+
+
+def _derived(pieces: dict[str, Any]) -> dict[str, Any]:
+    """Return what follows from the pieces that there are."""
+    found: dict[str, Any] = {}
+    first, second = _layer_of(pieces, 0), _layer_of(pieces, 1)
+    fused = pieces.get("tables_all_passes")
+    if fused and first:
+        found["layer_fixed16"] = first
+        energies = {name: pieces[name]["energy"] for name in LOW_BIT if name in pieces}
+        energies["fixed16_deboor"] = first["energy"]
+        found["energy_relative"] = {name: energy / fused["energy"] for name, energy in energies.items()}
+        found["layer"] = _ratios(fused, first)
+    if first and second and "network_tables" in pieces:
+        found["network_fixed16"] = _network(first, second)
+        found["network"] = _ratios(pieces["network_tables"], found["network_fixed16"])
+    if "piece_2x2" in pieces:
+        nothing = dict.fromkeys((*ADDED, "energy", "depth"), 0)
+        small = {"basis": pieces["deboor_0_basis"], "tile": pieces["deboor_0_tile_0"], "finish": nothing}
+        added, whole = _added(small, 2, 2), pieces["piece_2x2"]
+        found["adding_up_error"] = {key: added[key] / whole[key] - 1 for key in ("lut", "lut_paired", "ff", "energy")}
+    if "dsp_units" in pieces:
+        units = pieces["dsp_units"]
+        found["layer_with_dsp"] = {
+            key: 16 * units["basis"][key] + 64 * units["tile"][key] for key in ("lut", "ff", "dsp")
+        }
+    return found
+
+
 LOW_BIT = ("basis_mac", "dense_matrix", "tables_plain", "tables_all_passes")
 
 
@@ -327,7 +341,6 @@ def main() -> None:
         pieces[name] = measures[name]()
         measured[name] = {key: origin[key] for key in ("date", "commit", "uncommitted_changes")}
         print(name, pieces[name], flush=True)
-        complete = set(measures) - OPTIONAL <= set(pieces)
         write_result(
             path,
             "One layer, 16 -> 8, cubic, grid 5, 4-bit codes and weights, in four architectures, and the same layer and network in "
@@ -337,7 +350,7 @@ def main() -> None:
             accuracy=trained().accuracy,
             measured=measured,
             pieces=pieces,
-            derived=_derived(pieces) if complete else None,
+            derived=_derived(pieces),
         )
 
 

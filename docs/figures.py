@@ -1,4 +1,4 @@
-"""Renew the tables of README.md from the committed results: `python docs/figures.py`, or `--check` in tests.
+"""Renew the tables of README.md and docs/ from the committed results: `python docs/figures.py`, or `--check` in tests.
 
 A table stands between `<!-- NAME -->` and `<!-- end -->`; everything between is replaced.
 """
@@ -109,27 +109,131 @@ def speed() -> str:
     return _table(["what", "measured", "ratio"], rows)
 
 
-TABLES: dict[str, Callable[[], str]] = {"builds": builds, "speed": speed}
+def _signed(value: float) -> str:
+    return f"{100 * value:+.1f} %"
 
 
-def renewed(text: str) -> str:
-    """Return `text` with every table renewed."""
-    for name, make in TABLES.items():
+def basis_tax() -> str:
+    """One row per architecture of one layer."""
+    r = _load("basis_tax.json")
+    pieces, derived = r["pieces"], r["derived"]
+    names = {
+        "basis_mac": "(a) basis unit + MACs",
+        "dense_matrix": "(b) dense bases x constant matrix",
+        "tables_plain": "(c) edge tables, plain",
+        "tables_all_passes": "(d) edge tables, all passes",
+    }
+    rows = []
+    for key, name in names.items():
+        if key not in pieces:
+            continue
+        p = pieces[key]
+        share = f"{100 * p['basis_lut_fraction']:.0f} %" if "basis_lut_fraction" in p else "none"
+        if p.get("select_lut_fraction"):
+            share += f" + {100 * p['select_lut_fraction']:.0f} % to select weights"
+        energy = f"{derived['energy_relative'][key]:.1f}"
+        exact = f"{p['mismatches']} of {p['vectors']:,}"
+        rows.append(
+            [name, f"{p['lut']:,}", f"{p['lut_paired']:,}", f"{p['ff']:,}", str(p["cycles"]), energy, share, exact]
+        )
+    p = derived["layer_fixed16"]
+    cells = [f"{p[key]:,}" for key in ("lut", "lut_paired", "ff")]
+    energy = f"{derived['energy_relative']['fixed16_deboor']:.0f}"
+    units = [unit for key, unit in pieces.items() if key.startswith("deboor_0_")]
+    exact = f"{sum(unit['mismatches'] for unit in units)} of {sum(unit['vectors'] for unit in units):,}"
+    share = f"{100 * p['basis_lut_fraction']:.0f} %"
+    rows.append(["(e) 16-bit Cox-de Boor + MACs, added up", *cells, "-", energy, share, exact])
+    head = ["layer 16 -> 8", "LUT", "paired", "FF", "cycles", "energy, (d) = 1", "LUTs of the basis", "wrong vectors"]
+    return _table(head, rows)
+
+
+def against_fixed16() -> str:
+    """Ratios of the table road and 16-bit de Boor."""
+    r = _load("basis_tax.json")["derived"]
+    names = {
+        "throughput_per_lut_equal_clock": "throughput per LUT, equal clocks",
+        "throughput_per_paired_lut_equal_clock": "throughput per paired LUT, equal clocks",
+        "throughput_per_lut_ecp5_clock": "throughput per LUT, ECP5 clocks",
+        "energy": "energy per inference",
+    }
+    rows = [
+        [name, *(f"{r[scope][key]:.0f}x" if key in r.get(scope, {}) else "-" for scope in ("layer", "network"))]
+        for key, name in names.items()
+        if any(key in r.get(scope, {}) for scope in ("layer", "network"))
+    ]
+    return _table(["(d) is better than (e) by", "layer 16 -> 8", "network 16-8-7"], rows)
+
+
+def netlists() -> str:
+    """The mapped netlists of published networks."""
+    rows = []
+    for name, n in _load("netlist.json")["networks"].items():
+        rows.append(
+            [
+                f"KANELÉ {name}",
+                f"{n['lut']:,} / {n['lut_paired']:,}",
+                str(n["cycles"]),
+                str(n["depth"]),
+                f"{n['mismatches']} of {n['vectors']:,}",
+                f"{n['faults']['found']} of {n['faults']['injected']}",
+                f"{n['seconds']['netlist']:.2f}",
+            ]
+        )
+    head = [
+        "network",
+        "LUT / paired",
+        "cycles",
+        "LUT levels",
+        "wrong vectors",
+        "injected faults found",
+        "seconds",
+    ]
+    return _table(head, rows)
+
+
+def fit() -> str:
+    """The designs that the capacity model was fitted to."""
+    r = _load("fit.json")
+    rows = []
+    for name, d in r["designs"].items():
+        cells = [
+            f"{d['predicted'][key]:,} / {d[key]:,} ({_signed(d['predicted'][key] / d[key] - 1)})"
+            for key in ("lut", "ff")
+        ]
+        rows.append([f"`{name}`", f"{d['edges']:,}", *cells])
+    errors = r["model"]["quantities"]
+    for what in ("median", "worst"):
+        cells = [f"{100 * errors[key][f'{what}_error']:.1f} %" for key in ("lut", "ff")]
+        rows.append([f"{what} error, each design left out", "", *cells])
+    return _table(["design", "edges", "LUT, model / Yosys", "FF, model / Yosys"], rows)
+
+
+TABLES: dict[str, dict[str, Callable[[], str]]] = {
+    "README.md": {"builds": builds, "speed": speed},
+    "docs/synthesis.md": {"netlists": netlists, "basis_tax": basis_tax, "against_fixed16": against_fixed16, "fit": fit},
+}
+
+
+def renewed(file: str, text: str) -> str:
+    """Return the `text` of a file with every table renewed."""
+    for name, make in TABLES[file].items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
         if not pattern.search(text):
-            raise SystemExit(f"README.md has no table {name!r}: add <!-- {name} --> and <!-- end -->")
+            raise SystemExit(f"{file} has no table {name!r}: add <!-- {name} --> and <!-- end -->")
         text = pattern.sub(rf"\g<1>{make()}\n\g<2>", text)
     return text
 
 
 def main() -> None:
-    """Renew README.md, or with `--check` exit with status 1 if it is out of date."""
-    path = ROOT / "README.md"
-    old = path.read_text(encoding="utf-8")
-    new = renewed(old)
-    if "--check" in sys.argv[1:]:
-        sys.exit(0 if new == old else "README.md is out of date: run `make docs`")
-    path.write_text(new, encoding="utf-8")
+    """Renew the files, or with `--check` exit with status 1 if one is out of date."""
+    for file in TABLES:
+        path = ROOT / file
+        old = path.read_text(encoding="utf-8")
+        new = renewed(file, old)
+        if "--check" not in sys.argv[1:]:
+            path.write_text(new, encoding="utf-8")
+        elif new != old:
+            sys.exit(f"{file} is out of date: run `make docs`")
 
 
 if __name__ == "__main__":
