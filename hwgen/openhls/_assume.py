@@ -64,9 +64,13 @@ def _clear(ops: Sequence[Op], facts: Sequence[Fact], masked: int, known: dict[in
     bits = facts[mask].constant
     if bits is None:
         return
-    low = (bits & -bits).bit_length() - 1  # the mask has every bit of the value from here on
-    if -bits == 1 << low or (facts[value].low >= 0 and (facts[value].high >> low) & ~(bits >> low) == 0):
-        _carry_back(ops, facts, value, _aligned(0, (1 << low) - 1, known.get(value, facts[value])), known)
+    low = (bits & -bits).bit_length() - 1  # the lowest bit of the mask
+    fact = facts[value]
+    # The mask must hold every bit from there on that the value can have; of a negative value it then holds one, too.
+    top = (1 << max(fact.high, 0).bit_length()) - 1
+    every = bits > 0 and (top >> low) & ~(bits >> low) == 0 and fact.low >= -(1 << (bits.bit_length() - 1))
+    if -bits == 1 << low or every:
+        _carry_back(ops, facts, value, _aligned(0, (1 << low) - 1, known.get(value, fact)), known)
 
 
 def _aligned(low: int, high: int, fact: Fact) -> Fact:

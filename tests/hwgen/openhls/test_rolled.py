@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from hwgen.openhls._access import GlobalBytes
+from hwgen.openhls._builder import Builder
 from hwgen.openhls._errors import Refused
 from hwgen.openhls._interface import Direction, Interface, Port
 from hwgen.openhls._llvm import parse_function
+from hwgen.openhls._narrow import Fact
 from hwgen.openhls._rolled import Rolled, roll
 from hwgen.openhls._rolled_run import run_rolled, used_words
 from hwgen.openhls._rolled_verilog import memory_hex
@@ -163,3 +165,21 @@ def test_refused(changes: tuple[tuple[str, str], ...], message: str) -> None:
         text = text.replace(old, new)
     with pytest.raises(Refused, match=message):
         rolled(text)
+
+
+def test_what_a_cleared_mask_says_holds_for_every_value() -> None:
+    """`v & mask == 0 ? v & keep : 0`, the clip of a code as LLVM writes it, for masks with holes and negative values."""
+    tight = 0
+    for _ in range(300):
+        low = int(RNG.integers(-70, 60))
+        high = int(RNG.integers(low + 1, 130))
+        mask, keep = (int(RNG.choice([m, int(RNG.integers(1, 256))])) for m in (240, 255))
+        b = Builder()
+        v = b.input(("v", 0), 16, Fact(low, high))
+        clear = b.compare("eq", b.op("and", 16, v, b.constant(mask, 16)), b.constant(0, 16))
+        chosen = b.select(clear, b.op("and", 16, v, b.constant(keep, 16)), b.constant(0, 16))
+        fact = b.facts[chosen]
+        values = [v & keep if v & mask == 0 else 0 for v in range(low, high + 1)]
+        assert fact.low <= min(values) <= max(values) <= fact.high, (low, high, mask, keep)
+        tight += mask == 240 and keep == 255 and high > 15 and fact.high == 15
+    assert tight > 5
