@@ -12,6 +12,7 @@ from hls4ml.utils.torch import CustomFXTracer
 from torch.fx import map_arg
 
 from hwgen.plugin._layer import INPUT_SHAPE, LAYER, ir_name
+from hwgen.plugin._stock import check_indexing
 from pymodel.errors import ModelError
 from pymodel.layers import FrozenKAN, FrozenKANLinear
 
@@ -141,7 +142,7 @@ def _outputs_in_order(model: Any, layers: list[str], found: list[str]) -> list[s
 
 
 def _check_outputs() -> None:
-    """Let models with KAN layers have the outputs that they return, or refuse them."""
+    """Let models with KAN layers have the outputs that they return, or refuse them, and what hls4ml ignores."""
     module = importlib.import_module(PyTorchModelReader.__module__)  # hls4ml.converters has a function of that name
     original = module.parse_pytorch_model
 
@@ -149,6 +150,7 @@ def _check_outputs() -> None:
     def parse_pytorch_model(config: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         layers, inputs, outputs = original(config, *args, **kwargs)
         if any(layer["class_name"] == LAYER for layer in layers):
+            check_indexing(config["PytorchModel"])
             outputs = _outputs_in_order(config["PytorchModel"], [layer["name"] for layer in layers], outputs)
         return layers, inputs, outputs
 

@@ -14,6 +14,7 @@ from hwgen.plugin._cpp import check_project_name, is_reserved
 from hwgen.plugin._layer import KanLayer, generic_host, ir_name
 from hwgen.plugin._pipeline import forbid_top_pipeline
 from hwgen.plugin._precision import check_override, same_values, to_hls4ml
+from hwgen.plugin._stock import check_graph
 from pymodel.errors import ModelError
 from pymodel.ir import EdgeTable, HostSpec, KanIR, KanLinear, Node, Quantize
 
@@ -80,7 +81,8 @@ class ConnectKanLayers(ModelOptimizerPass):  # type: ignore[misc]  # hls4ml publ
         Raises:
             ConfigError: if the user's precision of an input contradicts the model, the project name is no identifier, or
                 a pipelined top function would unroll a rolled layer.
-            ModelError: if two layers share an IR name, or an input is called like a C++ keyword.
+            ModelError: if two layers share an IR name, an input is called like a C++ keyword, or a stock layer would read
+                beyond its constants.
         """
         config = model.config
         check_project_name(config.get_project_name())
@@ -100,6 +102,7 @@ class ConnectKanLayers(ModelOptimizerPass):  # type: ignore[misc]  # hls4ml publ
                 if is_reserved(layer.name):
                     raise ModelError(f"the input {layer.name!r} is a reserved C++ name; rename the argument of forward")
                 _set_input_type(model, layer)
+        check_graph(model)
         for layer in kan_layers(model):
             _connect(layer)
         forbid_top_pipeline(model, [layer.name for layer in kan_layers(model) if layer.reuse > 1])

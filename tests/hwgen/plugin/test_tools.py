@@ -210,6 +210,21 @@ def test_outputs_that_hls4ml_would_not_build_are_refused(kind: type[nn.Module], 
         hls(kind().eval().double(), tmp_path, (4,))
 
 
+class Columns(Outputs):
+    """Reads its columns in another order; hls4ml would ignore that."""
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.b(self.a(torch.relu(self.fc(x))[:, [2, 1, 0]]))
+
+
+def test_what_hls4ml_gets_wrong_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="indexes the value of relu, which hls4ml ignores: .* in a Linear layer"):
+        hls(Columns().eval().double(), tmp_path, (4,))
+    shared = nn.Sequential(kan(4, 3), nn.PReLU()).eval().double()
+    with pytest.raises(ModelError, match=r"_1 is a PReLU of 3 inputs with 1 slopes, .*; use nn.PReLU\(3\) on a flat"):
+        hls(shared, tmp_path, (4,))
+
+
 def test_constants_are_shown_to_profiling_and_not_to_the_writer(thin: FrozenKAN, tmp_path: Path) -> None:
     model = hls(thin, tmp_path, (1,), layers_1={"Strategy": "EdgeTable"})
     for layer in model.get_layers():
