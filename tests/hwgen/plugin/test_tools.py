@@ -218,7 +218,7 @@ class Columns(Outputs):
 
 
 def test_what_hls4ml_gets_wrong_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="indexes the value of relu, which hls4ml ignores: .* in a Linear layer"):
+    with pytest.raises(ModelError, match=r"indexes the value of relu, which hls4ml ignores: .* in a Linear layer"):
         hls(Columns().eval().double(), tmp_path, (4,))
     shared = nn.Sequential(kan(4, 3), nn.PReLU()).eval().double()
     with pytest.raises(ModelError, match=r"_1 is a PReLU of 3 inputs with 1 slopes, .*; use nn.PReLU\(3\) on a flat"):
