@@ -160,16 +160,10 @@ class Machine:
         Raises:
             Refused: if one of them lies outside the object.
         """
-        ops, facts = self.builder.program.ops, self.builder.facts
-        low = high = address.offset.constant
-        unit = 0
-        known = assume(ops, facts, self.condition, truth=True) if address.offset.terms else {}
-        for number, scale in address.offset.terms:
-            fact = fact_under(ops, facts, number, known) if known else facts[number]
-            ends = (scale * fact.low, scale * fact.high)
-            low, high = low + min(ends), high + max(ends)
-            unit = math.gcd(unit, scale << facts[number].zeros)
         total = self._size(address.target)
+        low, high, unit = self._range(address, tight=False)
+        if low < 0 or high + size > total:
+            low, high, unit = self._range(address, tight=True)
         if low < 0 or high + size > total:
             what = f"an index into {address.target.name!r} that may reach byte {high if low >= 0 else low} of {total}"
             raise self.refused(what, "correct it, or limit it to the array before using it")
@@ -179,6 +173,22 @@ class Machine:
                 f"a table of {len(offsets)} entries ({address.target.name})", f"use at most {MAX_ROM} at one address"
             )
         return list(offsets)
+
+    def _range(self, address: Address, *, tight: bool) -> tuple[int, int, int]:
+        """Return the least and the largest offset of an address, and the distance between possible ones."""
+        ops, facts = self.builder.program.ops, self.builder.facts
+        low = high = address.offset.constant
+        unit = 0
+        known = assume(ops, facts, self.condition, truth=True) if address.offset.terms else {}
+        for number, scale in address.offset.terms:
+            fact = fact_under(ops, facts, number, known) if known else facts[number]
+            least, most = fact.low, fact.high
+            if tight:
+                found = self.builder.tight(number)
+                least, most = max(least, found[0]), min(most, found[1])
+            low, high = low + min(scale * least, scale * most), high + max(scale * least, scale * most)
+            unit = math.gcd(unit, scale << facts[number].zeros)
+        return low, high, unit
 
     def _index(self, address: Address, offsets: list[int]) -> int:
         """Return the operation that numbers the possible offsets from 0."""

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from hwgen.openhls._assume import assume, fact_under
+from hwgen.openhls._linear import Form, form_of, limited
 from hwgen.openhls._narrow import Fact, fact_of
 from hwgen.openhls._ops import Op, Program, apply, wrap
+from hwgen.openhls._tight import Tight
 
 __all__ = ["Builder"]
 
@@ -26,6 +28,8 @@ class Builder:
         self.program = Program()
         self.facts: list[Fact] = []
         self._known: dict[tuple[Any, ...], int] = {}
+        self._forms: dict[int, Form] = {}
+        self._tight = Tight(self.program.ops, self.facts, self._forms)
 
     def input(self, key: tuple[str, int], width: int, fact: Fact) -> int:
         """Return the number of an input of `width` bits whose values obey `fact`."""
@@ -62,9 +66,27 @@ class Builder:
                 if known:
                     facts[arm] = fact_under(ops, self.facts, args[arm], known)
         fact = fact_of(op, facts, widths)
+        form = form_of(op, self._form, self.facts)
+        if form is not None:
+            fact = limited(fact, form)
         if fact.constant is not None:
             return self.constant(fact.low, width)
-        return self._add(op, fact)
+        number = self._add(op, fact)
+        if form is not None:
+            self._forms.setdefault(number, form)
+        return number
+
+    def _form(self, number: int) -> Form:
+        """Return an operation as a linear form; a leaf if it is no sum."""
+        found = self._forms.get(number)
+        if found is None:
+            fact = self.facts[number]
+            if fact.constant is not None:
+                found = Form(fact.low, {}, fact.low, fact.low, exact=True)
+            else:
+                found = Form(0, {number: 1}, fact.low, fact.high, exact=True)
+            self._forms[number] = found
+        return found
 
     def _identity(self, kind: str, width: int, args: Sequence[int]) -> int | None:
         """Return the operand that an operation merely repeats, if it does."""
@@ -93,6 +115,10 @@ class Builder:
             self.program.ops.append(op)
             self.facts.append(fact)
         return number
+
+    def tight(self, number: int) -> tuple[int, int]:
+        """Return bounds of an operation that take dependences between its parts into account; slower than `facts`."""
+        return self._tight.bounds(number)
 
     # What other operations are made of.
 
