@@ -6,13 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from pymodel.ir import IntArray, KanIR, KanLinear, to_edge_tables
-from pymodel.layers import FrozenKAN
+from pymodel.ir import HostSpec, IntArray, KanIR, KanLinear, Task, to_edge_tables
+from pymodel.layers import KAN, EfficientKANLinear, FastKANLinear, FrozenKAN, KAGNLinear
+from pymodel.lower import lower
+from pymodel.quant import freeze, quantize_model
 from pymodel.reference import Reference
+from pymodel.settings import QuantizeSettings
 from sim.csim import Csim
 from sim.equivalence import compare
-from tests.sim.csim.projects import convert_ir
+from tests.sim.csim.projects import convert, convert_ir
 from tests.strategies import BASES, corner_inputs, random_inputs, random_ir
 
 ROWS = 3000
@@ -52,6 +56,38 @@ def test_csim_equals_the_reference(name: str, tmp_path: Path) -> None:
         _change_a_coefficient(ir, tmp_path)
         got = Csim(tmp_path).run(X)
         assert (got["layers_2"] != want["layers_2"]).any()
+
+
+@pytest.mark.parametrize("implementation", ["rom", "arith"])
+def test_trained_families_in_one_chain(implementation: str, tmp_path: Path) -> None:
+    """B-splines, Gaussians, polynomials, one layer each, real tables: codes of one family feed the next one."""
+    torch.manual_seed(4)
+    layers = [
+        EfficientKANLinear(2, 3, grid=4, order=3, range=(-2.0, 2.0), activation="gelu"),
+        FastKANLinear(3, 2, activation="tanh"),
+        KAGNLinear(2, 2, before="silu", norm="none"),
+    ]
+    x = (torch.rand(300, 2) - 0.5) * 4
+    # An input type of the codes' width: the first layer's codes are aligned with its grid.
+    settings = QuantizeSettings(activations=5, input=6, first_activations=6, basis=7, implementation=implementation)
+    quantized = quantize_model(KAN([2, 3, 2, 2], layers), settings)
+    quantized.calibrate(x)
+    host = HostSpec(Task.REGRESSION, ("a", "b"), (0.0, 0.0), (1.0, 1.0))
+    frozen = freeze(quantized, name="kan", host=host)
+    ir = lower(frozen)
+    convert(frozen, tmp_path)
+    config = (tmp_path / "firmware" / "parameters.h").read_text()
+    first = "bspline_rom_aligned" if implementation == "rom" else "bspline_arith"
+    for unit in (first, f"rbf_{implementation}", f"gram_{implementation}"):
+        assert f"typedef kan4ml::{unit}_unit unit;" in config
+    axis = np.arange(-32, 32)
+    X = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)  # every input there is
+    want = Reference(ir).run(X)
+    for layer in ir.layers:
+        assert np.unique(want[layer.name]).size > 8
+    assert_equal(ir, Csim(tmp_path).run(X), want)
+    for name, Y in frozen.run(X).items():
+        np.testing.assert_array_equal(Y, want[name])
 
 
 def _change_a_coefficient(ir: KanIR, folder: Path) -> None:
