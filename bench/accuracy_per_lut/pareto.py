@@ -7,7 +7,7 @@
 `pick` writes `models/*.npz` (the layout of docs/tables.md) and `results/mnist.json`; points are chosen on validation
 accuracy. `measure` computes every network's test accuracy with the numba reference, on integers, and runs what
 `kan4ml tables` runs on the first seed of each point: Verilog, Verilator and Yosys's mapped netlist, compared with the
-reference on the 10,000 test images and on random rows. Estimates leave out pixel thresholds and the final argmax, as
+reference on test images (`--samples`) and on random rows. Estimates leave out pixel thresholds and the final argmax, as
 the peers' figures do. What is there already is skipped: the same command goes on.
 """
 
@@ -81,7 +81,7 @@ def _chain(name: str, bits: np.ndarray, scores: np.ndarray, vectors: int) -> dic
     return {"equivalence": built["equivalence"], "hardware": built["hardware"]["tables"], "seconds": built["seconds"]}
 
 
-def measure(data: Path, only: str | None, vectors: int, *, chain: bool) -> None:
+def measure(data: Path, only: str | None, vectors: int, samples: int, *, chain: bool) -> None:
     from _common import provenance
 
     from hwgen.tables import load_tables
@@ -101,7 +101,8 @@ def measure(data: Path, only: str | None, vectors: int, *, chain: bool) -> None:
             )
         if chain and network["seed"] == 0 and "hardware" not in network:
             ir = load_tables(MODELS / f"{network['name']}.npz").ir
-            network.update(_chain(network["name"], bits, Reference(ir).run(bits)[ir.output], vectors))
+            rows = bits[:samples]
+            network.update(_chain(network["name"], rows, Reference(ir).run(rows)[ir.output], vectors))
             hard = network["hardware"]
             print(
                 f"{network['name']}: {hard['lut']} LUT, {hard['lut_paired']} paired, {network['equivalence']}",
@@ -168,14 +169,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data/mnist"))
     parser.add_argument("--only", help="part of a network's name")
     parser.add_argument("--accuracy", action="store_true", help="measure: the reference only, no hardware")
-    parser.add_argument("--vectors", type=int, default=1000)
+    parser.add_argument("--vectors", type=int, default=1000, help="random rows")
+    parser.add_argument("--samples", type=int, default=10_000, help="test images through Verilator and the netlist")
     options = parser.parse_args()
     if options.action == "pick":
         if options.trained is None:
             parser.error("pick needs the folder that train_mnist.py wrote")
         pick(options.trained)
     elif options.action == "measure":
-        measure(options.data, options.only, options.vectors, chain=not options.accuracy)
+        measure(options.data, options.only, options.vectors, options.samples, chain=not options.accuracy)
     else:
         plot()
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from hwgen.config import load_config
+from pymodel.errors import ConfigError
 from pymodel.fabric import load_tables_model
 from tests.equivalence.conftest import ROOT, run_cli
 
@@ -45,8 +47,11 @@ def test_every_station_agrees(tmp_path: Path) -> None:
     assert model.widths == (64, 30, 10)
 
 
-def test_what_belongs_to_the_family_is_refused_elsewhere(tmp_path: Path) -> None:
-    for override, key in (("data.threshold=3", "data.threshold"), ("train.distill={}", "train.distill")):
-        result = run_cli("build", ROOT / "examples" / "digits.yaml", "--out", tmp_path / "out", "--set", override)
-        assert result.returncode == 2
-        assert f"{key} belongs to model.family table, not to efficient_kan" in result.stderr
+def test_what_belongs_to_the_family_is_refused_elsewhere() -> None:
+    for override, key in (
+        ("data.threshold=3", r"data\.threshold"),
+        ("train.distill={}", r"train\.distill"),
+        ("quantize.layer_edges=[3, 3]", r"quantize\.layer_edges"),
+    ):
+        with pytest.raises(ConfigError, match=rf"{key} belongs to model\.family table, not to efficient_kan"):
+            load_config(ROOT / "examples" / "digits.yaml", [override])
