@@ -18,7 +18,6 @@ class Passes:
     Attributes:
         grouping: inputs of one output share a table if their bits fit into one LUT.
         ternary: how many of the last levels of an adder tree add three terms at once; each saves registers.
-        slack: levels that the adder trees of a layer may have beyond the least number, where that saves LUTs.
         fusing: adders take a table as their second operand and hold it in their own LUTs, as often as that is cheap.
         residuals: a table of one bit too many for that is split: what its neighbours differ by goes to carry inputs.
         split_clip: an output that is ready early is clipped in two cycles, by set and reset of its registers.
@@ -29,7 +28,6 @@ class Passes:
 
     grouping: bool = True
     ternary: int = 1
-    slack: int = 0
     fusing: bool = True
     residuals: bool = True
     split_clip: bool = True
@@ -38,10 +36,10 @@ class Passes:
     levels_per_stage: int = 1
 
     def __post_init__(self) -> None:
-        if self.ternary < 0 or self.slack < 0 or self.levels_per_stage < 1:
+        if self.ternary < 0 or self.levels_per_stage < 1:
             raise ConfigError(
-                f"ternary and slack must be 0 or more and levels_per_stage 1 or more, not {self.ternary}, {self.slack} "
-                f"and {self.levels_per_stage}; correct the passes"
+                f"ternary must be 0 or more and levels_per_stage 1 or more, not {self.ternary} and "
+                f"{self.levels_per_stage}; correct the passes"
             )
 
     @classmethod

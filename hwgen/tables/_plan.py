@@ -433,7 +433,6 @@ def plan_layer(node: EdgeTable, in_type: FixedPoint, domain: tuple[Interval, ...
         edges = group(single) if passes.grouping and single else single
         parts.append((edges, constant))
     depth = max(tree_depth(max(1, len(edges)), passes) for edges, _ in parts)
-    depth += passes.slack if depth > 1 else 0
     tables = _Tables()
     trees = _trees(parts, node.shift, depth, passes)
     drafts = [
