@@ -87,6 +87,8 @@ class CosimResult:
         axis: the AXI4-Stream run, or None if it was not asked for or there is no wrapper.
         seconds: `build` and `simulate`.
         reused: whether an earlier compiled simulator was used.
+        stream: the engine takes several beats per sample: all of this was measured at its AXI4-Stream wrapper, and
+            `axis` is None.
     """
 
     engine: str
@@ -102,6 +104,7 @@ class CosimResult:
     axis: AxisResult | None
     seconds: Mapping[str, float]
     reused: bool
+    stream: bool = False
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -292,4 +295,5 @@ def _result(
         axis=axis,
         seconds=seconds,
         reused=reused,
+        stream=signals.beats > 1,
     )
