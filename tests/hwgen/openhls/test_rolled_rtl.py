@@ -89,7 +89,8 @@ def test_no_word_is_allocated_in_vain(built: Built) -> None:
         assert 1 <= use.used <= use.words
     rows = [use for use in built.design.memories if use.layer == "layers_0" and use.array.endswith("rowsE")]
     assert isinstance(built.ir.layers[0], EdgeTable)
-    assert [use.words for use in rows] == [3 * built.ir.layers[0].coder.n_codes] * 2
+    assert len(rows) == 2  # one memory for each input of a beat
+    assert all(use.words <= 3 * built.ir.layers[0].coder.n_codes for use in rows)
 
 
 def test_one_flipped_bit_of_a_memory_is_seen(built: Built) -> None:
