@@ -142,6 +142,33 @@ def test_an_entry_a_delay_and_a_width_that_are_wrong_are_found() -> None:
         stages(replace(netlist, nodes=(*netlist.nodes, netlist.nodes[-1])))
 
 
+def _dense(seed: int) -> KanIR:
+    """Return 16 inputs of 4 bits to 4 outputs, no table of which is narrow."""
+    tables = np.random.default_rng(seed).integers(-300, 300, (16, 16, 4))
+    node = edge_table("a", "x", tables, out_type=unsigned(4), coder=coder(1, 0, 0, 16), bias=[700] * 4, shift=8)
+    return program(unsigned(4), node)
+
+
+def test_fused_and_plain_tables_of_a_code_are_kept_even() -> None:
+    (plan,) = plan_network(_dense(0), Passes(residuals=False)).values()
+    (netlist,) = check(_dense(0), Passes(residuals=False), 300)
+    fused = {n.operands[1].wire for n in netlist.nodes if isinstance(n, Adder) and n.fused}
+    assert len(fused) == 4 * 8
+    for feature in range(16):
+        tables = [t for t in plan.tables if t.features == (feature,)]
+        assert sum(t.name in fused for t in tables) in (1, 2, 3)
+
+
+def test_lowest_bits_of_two_tables_are_carries_elsewhere() -> None:
+    (plan,) = plan_network(_dense(1), Passes()).values()
+    (netlist,) = check(_dense(1), Passes(), 300)
+    kinds = Counter(kind for table in plan.tables for *_, kind in table.uses)
+    assert kinds["carry"] == kinds["base"] == 4 * 8
+    carries = [n.carry for n in netlist.nodes if isinstance(n, Adder) and n.carry is not None]
+    assert len(carries) == 4 * 8
+    assert {n.wire.width for n in netlist.nodes if isinstance(n, Table) and n.wire.name in carries} == {1}
+
+
 def test_more_levels_between_registers_shorten_the_pipeline() -> None:
     rng = np.random.default_rng(1)
     node = edge_table(
