@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from hwgen.prove._domain import Domain, Element
 from hwgen.prove._errors import DifferenceError, NotProvenError
-from hwgen.prove._forms import Form, Term, expanded, grouped, join, readings
+from hwgen.prove._forms import Form, Term, expanded, grouped, join, readings, shifted
 from hwgen.prove._functions import LIMIT, Fn, TooWideError, Vars, drop_unused, spread
 from hwgen.prove._program import Layer
 from hwgen.prove._sums import attained, entries_at
@@ -23,6 +23,8 @@ Array = npt.NDArray[Any]
 Edge = tuple[int, Vars, IntArray]
 #: Combinations of the bits behind a hidden node that is not visible (or not used) in the circuit.
 _COLLAPSED = 1 << 16
+#: Low bits of a sum that may be there and not be read.
+_UNREAD = 4
 
 
 @dataclass(frozen=True)
@@ -195,21 +197,32 @@ class Comparison:
     def _by_sum(self, name: str, output: int, bits: Sequence[Fn], value: int, form: Form) -> str:
         """Compare an output that is a function of one sum: first the sum, then the function at every value of it."""
         failure: NotProvenError | None = None
+        word = self._word(name, bits, (value,))
+        shift = self.domain.variables.known[value].shift
+        # Bits that nothing reads may hold what the program's sum does not have: a carry input beside its lowest bit, say.
         for reading in readings(form):
-            try:
-                factor, const = self._match(name, output, reading)
-                return self._after_sum(name, output, self._word(name, bits, (value,)), value, reading, (factor, const))
-            except NotProvenError as error:
-                failure = failure or error
+            for unread in range(min(shift, _UNREAD) + 1):
+                try:
+                    part = shifted(reading, unread, self.domain) if unread else reading
+                    match = self._match(name, output, part)
+                    return self._after_sum(name, output, word, value, part, match)
+                except NotProvenError as error:
+                    failure = failure or error
         assert failure is not None
         raise failure
 
+    def _width(self, value: int) -> int:
+        """Return the bits of the word whose value a variable is."""
+        form = self.domain.variables.known[value].form
+        assert form is not None
+        return form.width
+
     def _after_sum(self, name: str, output: int, word: IntArray, value: int, form: Form, match: tuple[int, int]) -> str:
-        """Compare a function of a sum at every value of it; `form` equals the sum modulo `2^width`."""
+        """Compare a function of a sum at every value of it; `form` equals the sum, or its upper bits, modulo `2^width`."""
         layer = self.layer(name)
         factor, const = match
         variable = self.domain.variables.known[value]
-        shift = variable.shift
+        shift = variable.shift - (self._width(value) - form.width)
         if form.high - form.low >> shift > 4 * variable.size + LIMIT:
             raise TooWideError(f"a sum of {form.low} ... {form.high} is too wide to be enumerated")
         values = np.arange(form.low >> shift, (form.high >> shift) + 1, dtype=np.int64)

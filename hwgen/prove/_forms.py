@@ -18,7 +18,7 @@ from hwgen.prove._domain import Domain
 from hwgen.prove._errors import NotProvenError
 from hwgen.prove._functions import LIMIT, Fn, TooWideError, Vars, common_delay, constant, drop_unused, make, spread
 
-__all__ = ["Form", "Table", "Term", "expanded", "grouped", "join", "read_form", "readings", "result_bits"]
+__all__ = ["Form", "Table", "Term", "expanded", "grouped", "join", "read_form", "readings", "result_bits", "shifted"]
 
 Array = npt.NDArray[Any]
 #: A word that is added has at most so many bits: its integers are exact in int64.
@@ -133,7 +133,7 @@ def join(const: int, tables: Iterable[Table], domain: Domain) -> tuple[int, tupl
         offset, term = _term(union, np.broadcast_to(total(False), sizes), domain)
         if any(table[2] is not None for table in members):
             extra, alternative = _term(union, np.broadcast_to(total(True), sizes), domain)
-            if alternative is not None and term is not None:
+            if alternative is not None and term is not None and alternative.vars == term.vars:
                 if alternative.high < term.high:
                     offset, term, extra, alternative = extra, alternative, offset, term
                 term = replace(term, other=(extra - offset, alternative))
@@ -184,19 +184,20 @@ def _read_bits(form: Form, weights: dict[int, int], width: int, domain: Domain) 
         window = span >> 1  # two's complement
     else:
         raise NotLinearError("the bits of a sum have the wrong places where it is added")
-    exact = form.width == last + 1 and unit == 1 and width == form.width and not first
-    if (unit << (last + 1 - first)) % modulus:
-        form, exact = _in_window(form, span, window, last), False
-    # Otherwise, what is beyond the bits read vanishes modulo 2^width.
-    const, terms = (form.const, form.terms) if not first else _shifted(form, first, domain)
+    # What is beyond the bits read vanishes modulo 2^width, or the form must be within what they can hold.
+    vanishes = (unit << (last + 1 - first)) % modulus == 0
+    if not vanishes:
+        form = _in_window(form, span, window, last)
+    if first:
+        form = shifted(form, first, domain)
     tables: list[Table] = []
-    for term in terms:
+    for term in form.terms:
         other = None
-        if exact and term.other is not None:
+        if vanishes and term.other is not None:
             extra, alternative = term.other
-            other = np.broadcast_to(extra + _over(alternative, term.vars, domain), term.values.shape)
+            other = (extra + _over(alternative, term.vars, domain)) * unit
         tables.append((term.vars, term.values * unit, other))
-    return const * unit, tables
+    return form.const * unit, tables
 
 
 def _one_by_one(form: Form, weights: dict[int, int], domain: Domain) -> list[Table]:
@@ -214,7 +215,7 @@ def _over(term: Term, variables: Vars, domain: Domain) -> Array:
     return np.broadcast_to(spread(term.values, term.vars, variables), domain.variables.sizes(variables))
 
 
-def _shifted(form: Form, bits: int, domain: Domain) -> tuple[int, tuple[Term, ...]]:
+def shifted(form: Form, bits: int, domain: Domain) -> Form:
     """Return `form >> bits`: tables of multiples of `2^bits` are divided, the others together become one table.
 
     Raises:
@@ -232,8 +233,8 @@ def _shifted(form: Form, bits: int, domain: Domain) -> tuple[int, tuple[Term, ..
     for term in rest:
         remainder = remainder + spread(term.values, term.vars, union)
     const, dropped = _term(union, np.broadcast_to(remainder >> bits, domain.variables.sizes(union)), domain)
-    terms = [Term(term.vars, term.values >> bits, term.low >> bits, term.high >> bits) for term in whole]
-    return const, (*terms, *(() if dropped is None else (dropped,)))
+    terms = [_divided(term, bits) for term in whole]
+    return Form(const, (*terms, *(() if dropped is None else (dropped,))), form.width - bits, form.delay)
 
 
 def readings(form: Form) -> list[Form]:
@@ -358,16 +359,18 @@ def expanded(f: Fn, domain: Domain) -> Fn:
     return make(over, f.values[tuple(index)], unknown, f.delay)
 
 
+def _divided(term: Term, bits: int) -> Term:
+    """Return a table whose entries are multiples of `2^bits`, divided; what equals them modulo the word's size is one, too."""
+    other = None if term.other is None else (term.other[0] >> bits, _divided(term.other[1], bits))
+    return Term(term.vars, term.values >> bits, term.low >> bits, term.high >> bits, other)
+
+
 def _halved(form: Form, bits: int) -> Form:
     """Return `form >> bits`, all of whose entries are multiples of `2^bits`."""
     if not bits:
         return form
 
-    def halved(term: Term) -> Term:
-        other = None if term.other is None else (term.other[0] >> bits, halved(term.other[1]))
-        return Term(term.vars, term.values >> bits, term.low >> bits, term.high >> bits, other)
-
-    return Form(form.const >> bits, tuple(halved(term) for term in form.terms), form.width - bits, form.delay)
+    return Form(form.const >> bits, tuple(_divided(term, bits) for term in form.terms), form.width - bits, form.delay)
 
 
 def result_bits(form: Form, domain: Domain) -> list[Fn]:
