@@ -14,6 +14,8 @@ C++ must give the integers of the numba reference.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import resource
 import statistics
@@ -118,7 +120,8 @@ def throughput(rows: int, rounds: int) -> tuple[dict[str, int], dict[str, list[i
         model = convert(
             frozen, Path(name) / "kan", part=PART, clock_ns=5, strategy="latency", reuse_factor=1, io="io_parallel"
         )
-        dense = mlp(Path(name) / "mlp")
+        with contextlib.redirect_stdout(io.StringIO()):
+            dense = mlp(Path(name) / "mlp")
         timed_compile(model)
         timed_compile(dense)
         x = exact(model, frozen, rows)
