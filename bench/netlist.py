@@ -27,7 +27,7 @@ DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "kane
 
 WHAT = (
     "Published edge tables as table RTL, mapped by Yosys (flow3, xcup) and simulated cell by cell with bubbles and random "
-    "initial registers; a fault is one inverted bit of one LUT, not found where no vector of the network can reach it; "
+    "initial registers; a fault is one inverted bit of one LUT, not found where no vector reads that bit; "
     "energy shares are estimates from unit-delay toggles"
 )
 
