@@ -14,7 +14,17 @@ from hwgen.openhls._rolled_machine import ROUND, TABLE, Table
 from hwgen.openhls._rolled_xls import BEAT, SAMPLE, Key, Packed, inputs_of
 from hwgen.openhls._translate import Slots, slots
 
-__all__ = ["Layer", "Level", "axis_verilog", "chain_verilog", "layer_verilog", "levels_of", "memory_hex", "primitives"]
+__all__ = [
+    "Layer",
+    "Level",
+    "axis_verilog",
+    "chain_verilog",
+    "layer_verilog",
+    "levels_of",
+    "memory_hex",
+    "primitives",
+    "stored_bits",
+]
 
 
 @dataclass(frozen=True)
