@@ -62,16 +62,17 @@ def form_of(op: Op, form: Callable[[int], Form], facts: Sequence[Fact]) -> Form 
         return _made(a.constant + sign * b.constant, terms, w, facts)
     if op.kind in ("mul", "shl"):
         constants = [facts[a].constant for a in op.args]
+        scale: int | None
         if op.kind == "shl":
-            factor = None if constants[1] is None or not 0 <= constants[1] < w else 1 << constants[1]
+            scale = None if constants[1] is None or not 0 <= constants[1] < w else 1 << constants[1]
             source = op.args[0]
         else:
-            factor = constants[1] if constants[1] is not None else constants[0]
+            scale = constants[1] if constants[1] is not None else constants[0]
             source = op.args[0] if constants[1] is not None else op.args[1]
-        if factor is None:
+        if scale is None:
             return None
         a = form(source)
-        return _made(a.constant * factor, {leaf: f * factor for leaf, f in a.terms.items()}, w, facts)
+        return _made(a.constant * scale, {leaf: f * scale for leaf, f in a.terms.items()}, w, facts)
     if op.kind in ("sext", "zext", "trunc", "ashr"):
         a = form(op.args[0])
         if op.kind == "trunc" or (a.exact and (op.kind == "sext" or (op.kind == "zext" and a.low >= 0))):
