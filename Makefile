@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 JOBS   ?= $(shell nproc)
 
-.PHONY: demo test test-hls lint format bench docs clean install
+.PHONY: demo test test-hls lint format bench docs fuzz clean install
 
 install: $(STAMP)
 
@@ -22,6 +22,10 @@ bench: $(STAMP)
 	$(BIN)/python bench/csim.py
 	$(BIN)/python bench/training_step.py
 	$(BIN)/python bench/builds.py
+
+# 2,040 random C++ programs, file by file (about half an hour).
+fuzz: $(STAMP)
+	for first in $$(seq 0 33); do $(BIN)/python bench/openhls.py fuzz $$first 1 || exit 1; done
 
 docs: $(STAMP)
 	$(BIN)/python docs/figures.py

