@@ -285,7 +285,7 @@ def _derived(pieces: dict[str, Any]) -> dict[str, Any]:
     fused = pieces.get("tables_all_passes")
     if fused and first:
         found["layer_fixed16"] = first
-        energies = {name: pieces[name]["energy"] for name in LOW_BIT if name in pieces}
+        energies = {name: pieces[name]["energy"] for name in LOW_BIT if "energy" in pieces.get(name, {})}
         energies["fixed16_deboor"] = first["energy"]
         found["energy_relative"] = {name: energy / fused["energy"] for name, energy in energies.items()}
         found["layer"] = _ratios(fused, first)

@@ -131,7 +131,7 @@ def basis_tax() -> str:
         share = f"{100 * p['basis_lut_fraction']:.0f} %" if "basis_lut_fraction" in p else "none"
         if p.get("select_lut_fraction"):
             share += f" + {100 * p['select_lut_fraction']:.0f} % to select weights"
-        energy = f"{derived['energy_relative'][key]:.1f}"
+        energy = f"{derived['energy_relative'][key]:.1f}" if key in derived["energy_relative"] else "not measured"
         exact = f"{p['mismatches']} of {p['vectors']:,}"
         rows.append(
             [name, f"{p['lut']:,}", f"{p['lut_paired']:,}", f"{p['ff']:,}", str(p["cycles"]), energy, share, exact]
