@@ -12,7 +12,18 @@ from hwgen.tables import Passes
 from hwgen.tables._design import plan_network
 from hwgen.tables._lower import lower
 from hwgen.tables._split import MAX_CARRIES, split
-from hwgen.tables.netlist import Adder, LayerNetlist, NetlistError, Operand, Register, Table, Wire, evaluate, stages
+from hwgen.tables.netlist import (
+    Adder,
+    LayerNetlist,
+    NetlistError,
+    NetNode,
+    Operand,
+    Register,
+    Table,
+    Wire,
+    evaluate,
+    stages,
+)
 from pymodel.errors import ConfigError
 from pymodel.ir import Interval, KanIR
 from pymodel.reference import Reference
@@ -119,7 +130,7 @@ def test_an_entry_a_delay_and_a_width_that_are_wrong_are_found() -> None:
     expected = evaluate(netlist, X)
     position, table = next((i, n) for i, n in enumerate(netlist.nodes) if isinstance(n, Table))
 
-    def changed(node: object) -> LayerNetlist:
+    def changed(node: NetNode) -> LayerNetlist:
         return replace(netlist, nodes=(*netlist.nodes[:position], node, *netlist.nodes[position + 1 :]))
 
     entries = table.entries.copy()
