@@ -179,7 +179,7 @@ class Machine:
         ops, facts = self.builder.program.ops, self.builder.facts
         low = high = address.offset.constant
         unit = 0
-        known = assume(ops, facts, self.condition, truth=True) if address.offset.terms else {}
+        known = assume(ops, facts, self.condition, truth=True)
         for number, scale in address.offset.terms:
             fact = fact_under(ops, facts, number, known) if known else facts[number]
             least, most = fact.low, fact.high

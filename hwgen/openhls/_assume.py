@@ -24,16 +24,26 @@ _DEPTH = 6
 _PARTS = 4
 
 
-def assume(ops: Sequence[Op], facts: Sequence[Fact], condition: int, *, truth: bool) -> dict[int, Fact]:
+class Known(dict[int, Fact]):
+    """Facts of operations under a condition.
+
+    Attributes:
+        fields: for operations whose lowest bits were compared as a signed integer: how many bits, and its fact.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fields: dict[int, tuple[int, Fact]] = {}
+
+
+def assume(ops: Sequence[Op], facts: Sequence[Fact], condition: int, *, truth: bool) -> Known:
     """Return narrower facts of operations, given that `condition` is true (or false)."""
-    known: dict[int, Fact] = {}
+    known = Known()
     _assume(ops, facts, condition, truth, known, _PARTS)
     return known
 
 
-def _assume(
-    ops: Sequence[Op], facts: Sequence[Fact], condition: int, truth: bool, known: dict[int, Fact], parts: int
-) -> None:
+def _assume(ops: Sequence[Op], facts: Sequence[Fact], condition: int, truth: bool, known: Known, parts: int) -> None:
     op = ops[condition]
     if op.width != 1 or not parts:
         return
@@ -56,7 +66,7 @@ def _assume(
             _clear(ops, facts, a, known)
 
 
-def _clear(ops: Sequence[Op], facts: Sequence[Fact], masked: int, known: dict[int, Fact]) -> None:
+def _clear(ops: Sequence[Op], facts: Sequence[Fact], masked: int, known: Known) -> None:
     """Note what `value & mask == 0` says of the value: `v & ~15 == 0 ? v & 255 : 15` is how LLVM clips a code."""
     value, mask = ops[masked].args
     if facts[mask].constant is None:
@@ -108,7 +118,7 @@ def _bounded(predicate: str, fact: Fact, other: Fact, op_width: int) -> Fact:
     return fact
 
 
-def _carry_back(ops: Sequence[Op], facts: Sequence[Fact], number: int, fact: Fact, known: dict[int, Fact]) -> None:
+def _carry_back(ops: Sequence[Op], facts: Sequence[Fact], number: int, fact: Fact, known: Known) -> None:
     """Note a fact of an operation, and of those that it repeats, shifts or moves by a constant without wrapping."""
     for _ in range(_DEPTH):
         known[number] = fact
@@ -134,17 +144,30 @@ def _carry_back(ops: Sequence[Op], facts: Sequence[Fact], number: int, fact: Fac
                     return
                 low, high = low >> n, high >> n
             else:
+                _note_field(ops, facts, source, op.width - n, fact, known)
                 low, high = low << n, (high << n) + (1 << n) - 1
         else:
             return
         number, fact = source, _aligned(low, high, known.get(source, before))
 
 
-def fact_under(
-    ops: Sequence[Op], facts: Sequence[Fact], number: int, known: dict[int, Fact], depth: int = _DEPTH
-) -> Fact:
+def _note_field(ops: Sequence[Op], facts: Sequence[Fact], shifted: int, size: int, fact: Fact, known: Known) -> None:
+    """Note the compared value where it is `x << n >> n`: the lowest `size` bits of `x`, sign-extended."""
+    op = ops[shifted]
+    if op.kind != "shl" or facts[op.args[1]].constant != op.width - size:
+        return
+    number = op.args[0]
+    for _ in range(_DEPTH):
+        known.fields[number] = size, fact
+        op = ops[number]
+        if op.kind not in ("sext", "zext", "trunc") or ops[op.args[0]].width < size:
+            return
+        number = op.args[0]
+
+
+def fact_under(ops: Sequence[Op], facts: Sequence[Fact], number: int, known: Known, depth: int = _DEPTH) -> Fact:
     """Return the fact of operation `number`, given the facts `known` of some operations before it."""
-    first = min(known, default=number + 1)
+    first = min((*known, *known.fields), default=number + 1)
     memo: dict[int, Fact] = {}
 
     def look(n: int, left: int) -> Fact:
@@ -152,6 +175,11 @@ def fact_under(
             return known[n]
         if left == 0 or n < first or not ops[n].args:
             return facts[n]
+        if n not in memo and ops[n].kind == "and" and any(a in known.fields for a in ops[n].args):
+            value, mask = ops[n].args if ops[n].args[0] in known.fields else ops[n].args[::-1]
+            (size, field), m = known.fields[value], facts[mask].constant
+            if m is not None and 0 <= field.low <= field.high <= m < 1 << size and m & (m + 1) == 0:
+                return _both(Fact(field.low, field.high, 0), facts[n])
         if n not in memo:
             op = ops[n]
             new = [look(a, left - 1) for a in op.args]
