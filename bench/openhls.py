@@ -1,9 +1,8 @@
-"""Open HLS at full size: random C++ programs, and every dense kernel of `hls/`, each compared integer by integer.
+"""Open HLS on random C++ programs, each compared integer by integer.
 
     python bench/openhls.py fuzz FIRST FILES    files of 60 random C++ programs: LLVM's JIT == XLS; file 0 also through g++ and Verilator
-    python bench/openhls.py kernels             layers of hls/: RTL == numba, 10,000 vectors each
 
-Results go to `bench/results/openhls_fuzz.json` (a part per call, `total` over all parts) and `openhls_kernels.json`.
+Results go to `bench/results/openhls_fuzz.json`: a part per call, `total` over all parts. `make fuzz` runs all 34 files.
 Seconds are wall time of this machine.
 """
 
