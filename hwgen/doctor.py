@@ -22,8 +22,8 @@ class Finding:
     required: bool = False
 
 
-def _command(*command: str) -> str:
-    """Return the first line that a tool prints about itself, or an empty string."""
+def _command(*command: str, start: str = "") -> str:
+    """Return the first line that a tool prints about itself (the first that starts with `start`), or an empty string."""
     if shutil.which(command[0]) is None:
         return ""
     try:
@@ -33,7 +33,7 @@ def _command(*command: str) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     lines = (result.stdout + result.stderr).strip().splitlines()
-    return lines[0][:60] if lines else "found"
+    return next((line[:60] for line in lines if line.startswith(start)), "found")
 
 
 def _package(name: str) -> str:
@@ -76,6 +76,9 @@ def examine() -> list[Finding]:
             _command("vitis-run", "--version"),
             "HLS synthesis by the vendor",
             "install Vitis HLS (optional)",
+        ),
+        Finding(
+            "bambu", _command("bambu", "--version", start="Version"), "HLS by Bambu", "install PandA-bambu (optional)"
         ),
         Finding(
             "vivado", _command("vivado", "-version"), "placed LUT counts by the vendor", "install Vivado (optional)"

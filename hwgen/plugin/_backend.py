@@ -10,7 +10,7 @@ from hls4ml.backends.fpga.fpga_backend import FPGABackend
 from hls4ml.backends.vitis.vitis_backend import VitisBackend
 from hls4ml.model.flow import get_flow, register_flow
 
-from hwgen.plugin._build import build_openhls, check_engine
+from hwgen.plugin._build import build_with
 from hwgen.plugin._layer import BACKEND_NAME, INPUT_SHAPE, PORTABLE
 from hwgen.plugin._passes import ConnectKanLayers, SetStamp
 from hwgen.plugin._predict import predict
@@ -101,27 +101,28 @@ class VitisKANBackend(VitisBackend):  # type: ignore[misc]  # hls4ml publishes n
         return predict(model, x, n_threads)
 
     def build(self, model: Any, engine: str = "vitis", **kwargs: Any) -> Any:
-        """Make hardware of the project, with Vitis HLS or with an open engine.
+        """Make hardware of the project: hls4ml's own road through Vitis HLS, or another engine's RTL in `rtl/<engine>/`.
 
         Args:
             model: a written `ModelGraph`.
-            engine: `vitis` (hls4ml's own road) or `openhls`, which builds chains of KAN layers only.
-            **kwargs: `vitis`: the options of hls4ml's Vitis backend. `openhls`: `cosim` (co-simulate the Verilog),
-                `vsynth` (Yosys's estimate of the resources), `vectors` (random vectors beside the corners), `stages`
-                (of the pipeline; 0: automatic) and `seed`; csim is part of every run.
+            engine: `vitis` (hls4ml's scripts), or for chains of KAN layers `openhls`, `bambu`, or `vitis_hls` (our script).
+            **kwargs: `vitis`: the options of hls4ml's Vitis backend. The others: `cosim` (co-simulate the Verilog with
+                Verilator and compare it with the reference), `vsynth` (Yosys's estimate of the resources), `vectors`
+                (random vectors beside the corners), `seed`; `openhls` also `stages` (of the pipeline; 0: automatic),
+                `bambu` also `device` (Bambu's own name of the FPGA).
 
         Returns:
-            hls4ml's report: `CSynthesisReport`, `CosimReport` if it was co-simulated, and `OpenHls` with numbers, if it was
-            that. RTL, benches and `signals.json` then lie in `rtl/openhls/` of the project.
+            hls4ml's report: `CSynthesisReport`, `CosimReport` and `YosysEstimate` if they were asked for, all as text, and
+            the engine's own entry (`OpenHls`, `Vitis`, `Bambu`) with numbers.
 
         Raises:
             ConfigError: for an unknown engine or option.
-            MismatchError: if two stations differ; an earlier `rtl/openhls/` is then untouched.
+            MismatchError: if two stations differ; an earlier `rtl/<engine>/` is then untouched.
+            ModelError: if an engine other than `vitis` meets layers that are not KAN layers.
             ToolError: if the engine's tool is not installed or fails.
         """
-        check_engine(engine)
-        if engine == "openhls":
-            return build_openhls(model, kwargs)
+        if engine != "vitis":
+            return build_with(model, engine, kwargs)
         if shutil.which("vitis-run") is None:
             raise ToolError(
                 "Vitis HLS was not found: build() needs the program vitis-run; install Vitis and put vitis-run on PATH, "

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pymodel.errors import ConfigError, MismatchError, ModelError
+from pymodel.errors import ConfigError, MismatchError, ModelError, ToolError
 from pymodel.ir import KanIR
 from tests.sim.csim.projects import convert_ir
 from tests.strategies import random_ir
+
+FIXTURES = Path(__file__).parents[1] / "adapters" / "fixtures"
 
 # The module's project is built once.
 pytestmark = pytest.mark.xdist_group("plugin_build")
@@ -57,14 +61,41 @@ def test_openhls_from_hls4ml(model: Any) -> None:
     assert {path.name: path.read_bytes() for path in rtl.iterdir()} == before
 
 
+def test_bambu_from_hls4ml(model: Any, ir: KanIR, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a stand-in for Bambu; the co-simulation of such RTL is tested with the adapters."""
+    tool = tmp_path / "bin" / "bambu"
+    tool.parent.mkdir()
+    tool.write_text(f"#!/bin/sh\ncp {FIXTURES}/kan4ml_bambu.v . && : > answers.mem && cat {FIXTURES}/bambu.log\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tool.parent}{os.pathsep}{os.environ['PATH']}")
+    report = model.build(engine="bambu", csim=True, device="xc7z020-1clg484-VVD")
+    assert report["CSynthesisReport"] == {
+        "TargetClockPeriod": "5",
+        "EstimatedClockPeriod": "4",
+        "DSP": "2",
+        "FF": "301",
+    }
+    assert report["Bambu"]["estimates"]["extra"]["control_steps"] == 6
+    assert "--device-name=xc7z020-1clg484-VVD" in report["Bambu"]["command"]
+    signals = json.loads((Path(report["Bambu"]["folder"]) / "signals.json").read_text())
+    assert (signals["engine"], signals["beats"]) == ("bambu", ir.input.n_out)
+
+
+def test_tools_that_are_absent(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    for engine, name in (("bambu", "bambu is not on PATH"), ("vitis_hls", "neither vitis-run nor vitis_hls")):
+        with pytest.raises(ToolError, match=name):
+            model.build(engine=engine)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"engine": "quartus"}, "knows the engines vitis, openhls, not 'quartus'; choose one"),
-        ({"engine": "openhls", "fifo_opt": True}, "has the options csim, .* not 'fifo_opt'; leave it out"),
-        ({"engine": "openhls", "vectors": -1}, "vectors .* must be of type int of at least 0, not -1"),
+        ({"engine": "quartus"}, "knows the engines vitis, openhls, vitis_hls, bambu, not 'quartus'; choose one"),
+        ({"engine": "openhls", "fifo_opt": True}, "has the options cosim, .*, stages, not 'fifo_opt'; leave it out"),
+        ({"engine": "openhls", "vectors": -1}, "vectors .* must be of type int and at least 0, not -1"),
         ({"engine": "openhls", "cosim": 1}, "cosim .* must be of type bool, not 1"),
-        ({"engine": "openhls", "synth": False}, "always checks the C\\+\\+ and makes RTL, but synth=False"),
+        ({"engine": "openhls", "synth": False}, "always reads the C\\+\\+ and makes RTL, but synth=False"),
     ],
 )
 def test_refusals(model: Any, options: dict[str, Any], message: str) -> None:
