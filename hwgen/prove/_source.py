@@ -130,7 +130,17 @@ def _next(code: list[Token], position: int) -> tuple[str, int]:
         return _attribute(code, position)
     if text == "always":
         return _process(code, position)
+    if text in ("reg", "integer") and _has_value(code, position):
+        return "a register declared with a value, which is its initial value only, is not modelled", position
     return "", position + 1
+
+
+def _has_value(code: list[Token], position: int) -> bool:
+    """Return whether the declaration at `position` assigns something before it ends."""
+    for token in code[position:]:
+        if token.text in (";", "="):
+            return token.text == "="
+    return False
 
 
 def _attribute(code: list[Token], position: int) -> tuple[str, int]:

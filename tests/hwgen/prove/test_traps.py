@@ -135,6 +135,8 @@ TEXT = {
     "negedge": (V, V.replace("posedge", "negedge")),
     "asynchronous reset": (Q1, Q1.replace("posedge clk", "posedge clk or posedge rst")),
     "initial value": ("reg [1:0] q1;", "reg [1:0] q1; initial q1 = 2'd0;"),
+    "value in a declaration": ("reg [1:0] q1;", "reg [1:0] q1 = 2'd0;"),
+    "a wire declared as a register": ("wire [2:0] r0 = s0[3:1];", "reg [2:0] r0 = s0[3:1];"),
     "blocking assignment": (V, V.replace("v <= ", "v = ")),
     "nonblocking assignment in always @*": (DEFAULT, DEFAULT.replace("=", "<=")),
     "sensitivity list": (
