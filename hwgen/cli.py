@@ -14,6 +14,8 @@ from pymodel import __version__
 from pymodel.errors import Kan4mlError, MismatchError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.console import Console
 
 __all__ = ["app", "main"]
@@ -56,6 +58,12 @@ def _root(
     ] = False,
 ) -> None:
     pass
+
+
+def _print_figures(console: Console, figures: Mapping[str, object]) -> None:
+    """Print the plain figures of an engine on one line; what has parts is in the report."""
+    plain = (f"{key} {value}" for key, value in figures.items() if isinstance(value, int | float | str))
+    console.print(", ".join(plain), soft_wrap=True)
 
 
 @app.command()
@@ -110,7 +118,7 @@ def tables(
     result = build_tables(source, target, part=part, clock_ns=clock_ns, vectors=vectors, synth=synth, console=console)
     print_borders(console, list(result.report["equivalence"].items()))
     figures = result.report["hardware"]["tables"]
-    console.print(", ".join(f"{key} {value}" for key, value in figures.items() if value is not None), soft_wrap=True)
+    _print_figures(console, figures)
     console.print(f"Written to {target} (report.json has the figures)", soft_wrap=True)
 
 
@@ -154,7 +162,7 @@ def synth_cpp(
     console.print(f"equal at every station: {', '.join(result.report['stations'])}", soft_wrap=True)
     print_borders(console, list(result.report["equivalence"].items()))
     figures = result.report["hardware"]["openhls"]
-    console.print(", ".join(f"{key} {value}" for key, value in figures.items() if value is not None), soft_wrap=True)
+    _print_figures(console, figures)
     console.print(f"Written to {target} (report.json has the figures)", soft_wrap=True)
 
 
