@@ -191,11 +191,6 @@ class _Tables:
     def _key(part: Part, delay: int, *, registered: bool) -> tuple[object, ...]:
         return part.selector, part.entries.tobytes(), delay, registered
 
-    def users(self, part: Part) -> int:
-        """Return how many outputs use this table undelayed so far."""
-        found = [self._tables.get(self._key(part, 0, registered=registered)) for registered in (False, True)]
-        return sum(len(table.uses) for table in found if table)
-
     def get(self, edge: Edge, part: Part, delay: int, *, registered: bool) -> Table:
         """Return the table, building it if it is new."""
         key = self._key(part, delay, registered=registered)
@@ -215,31 +210,31 @@ class _Tables:
         return tuple(sorted(self._tables.values(), key=lambda table: table.features[0]))
 
 
-def _add_constant(tree: Tree, constant: int, tables: _Tables) -> None:
+def _add_constant(tree: Tree, constant: int) -> None:
     """Add `constant` to tables.
 
-    As far as it is positive, tables take it that have entries to spare and that no output uses yet; the rest goes to the
-    table where it widens fewest bits of itself and of the sums above it (an unshared one if equal).
+    As far as it is positive, tables take it that have entries to spare; the rest goes to the table where it widens fewest
+    bits of itself and of the sums above it.
     """
     if constant == 0:
         return
     above: dict[int, Branch] = {id(operand): branch for branch in tree.branches for operand in branch.operands}
     ranges = {id(branch): Interval(branch.low, branch.high) for branch in tree.branches}
 
-    def cost(leaf: Leaf) -> tuple[int, int]:
+    def cost(leaf: Leaf) -> int:
         widened, at = bits(Interval(leaf.low + constant, leaf.high + constant)), above.get(id(leaf))
         widened -= bits(Interval(0, int(leaf.part.entries.max())))
         while at is not None:
             interval = ranges[id(at)]
             widened += bits(Interval(interval.low + constant, interval.high + constant)) - bits(interval)
             at = above.get(id(at))
-        return widened, tables.users(leaf.part)
+        return widened
 
     best = min(tree.leaves, key=cost)
     rest = constant
     for leaf in sorted(tree.leaves, key=lambda leaf: leaf.level, reverse=True):
         spare = (1 << bits(Interval(0, leaf.high))) - 1 - leaf.high
-        if rest > 0 and leaf.zeros == 0 and leaf is not best and tables.users(leaf.part) == 0:
+        if rest > 0 and leaf.zeros == 0 and leaf is not best:
             leaf.add(min(spare, rest))
             rest -= min(spare, rest)
     best.add(rest)
@@ -310,7 +305,6 @@ def _draft(
     zeros: int,
     node: EdgeTable,
     passes: Passes,
-    tables: _Tables,
 ) -> _Draft:
     """Return one output with its constant in the tree, after the shift, or in an output table."""
     if tree is None:
@@ -322,7 +316,7 @@ def _draft(
     if passes.folding and tree.levels and fits and (rest >> shift or clips):
         # A table of the shifted sum saturates it, and adds the upper part of the constant at no cost.
         offset, low = rest >> shift, rest & ((1 << shift) - 1)
-    _add_constant(tree, low, tables)
+    _add_constant(tree, low)
     draft = _Draft(tree, Interval(low, low + span), shift, zeros, offset)
     return _folded(draft, node.out_type) if passes.folding and isinstance(tree.root, Leaf) else draft
 
@@ -436,7 +430,7 @@ def plan_layer(node: EdgeTable, in_type: FixedPoint, domain: tuple[Interval, ...
     tables = _Tables()
     trees = _trees(parts, node.shift, depth, passes)
     drafts = [
-        _draft(edges, constant, tree, zeros, node, passes, tables)
+        _draft(edges, constant, tree, zeros, node, passes)
         for (edges, constant), (tree, zeros) in zip(parts, trees, strict=True)
     ]
     table_register = passes.register_tables or any(
