@@ -20,7 +20,7 @@ from hwgen.openhls._interface import Interface, Port
 from hwgen.openhls._llvm import Function, Instruction
 from hwgen.openhls._memory import Memory
 from hwgen.openhls._narrow import Fact, full, single
-from hwgen.openhls._rolled_loop import Counter, LoopBlocks, counters, find_loop
+from hwgen.openhls._rolled_loop import Counter, LoopBlocks, counters, find_loop, inputs_of
 from hwgen.openhls._rolled_machine import ROUND, STATE, LoopMachine, Table
 
 __all__ = ["Rolled", "State", "roll"]
@@ -189,7 +189,7 @@ def roll(function: Function, interface: Interface, globals_: Mapping[str, Global
     wanted = set(program.outputs.values())
     states: dict[int, State] = {}
     while True:  # only the state that an output depends on, directly or in a later iteration
-        needed = {element for number in wanted for name, element in _inputs(builder, number) if name == STATE}
+        needed = {element for number in wanted for name, element in inputs_of(builder, number) if name == STATE}
         if needed <= set(states):
             break
         for k in sorted(needed - set(states)):
@@ -212,17 +212,6 @@ def _bounds(found: _Pass, k: int) -> Fact:
     after, start = b.facts[number], single(first, width)
     zeros = min(after.zeros, start.zeros)
     return Fact(min(after.low, first), max(after.high, first), zeros)
-
-
-def _inputs(builder: Builder, number: int) -> set[tuple[str, int]]:
-    ops, seen, stack, found = builder.program.ops, {number}, [number], set()
-    while stack:
-        op = ops[stack.pop()]
-        if op.kind == "input":
-            found.add(op.data)
-        stack += [a for a in op.args if a not in seen]
-        seen.update(op.args)
-    return found
 
 
 def _input_number(builder: Builder, key: tuple[str, int]) -> int:

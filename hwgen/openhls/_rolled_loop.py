@@ -11,7 +11,7 @@ from hwgen.openhls._ifconvert import successors
 from hwgen.openhls._llvm import Function
 from hwgen.openhls._ops import evaluate
 
-__all__ = ["MAX_TRIP", "Counter", "LoopBlocks", "counters", "find_loop"]
+__all__ = ["MAX_TRIP", "Counter", "LoopBlocks", "counters", "find_loop", "inputs_of"]
 
 #: Iterations of a rolled loop.
 MAX_TRIP = 1 << 16
@@ -110,14 +110,14 @@ def counters(
     Raises:
         Refused: if the number of iterations depends on data or is too large, or a counter does not count evenly.
     """
-    needs = {k: _inputs(builder, number) for k, number in following.items()}
+    needs = {k: inputs_of(builder, number) for k, number in following.items()}
     counting = {k for k in following if first[k] is not None}
     while True:
         keep = {k for k in counting if all(name == "state " and element in counting for name, element in needs[k])}
         if keep == counting:
             break
         counting = keep
-    if not all(name == "state " and element in counting for name, element in _inputs(builder, go)):
+    if not all(name == "state " and element in counting for name, element in inputs_of(builder, go)):
         raise Refused("a loop whose trip count depends on data", shown, "give it a constant trip count")
     outputs = builder.program.outputs
     builder.program.outputs = {("next", k): following[k] for k in counting} | {("go", 0): go}
@@ -148,7 +148,8 @@ def counters(
     return trip, result
 
 
-def _inputs(builder: Builder, number: int) -> set[tuple[str, int]]:
+def inputs_of(builder: Builder, number: int) -> set[tuple[str, int]]:
+    """Return the inputs, as (name, element), that operation `number` depends on."""
     ops, seen, stack, found = builder.program.ops, {number}, [number], set()
     while stack:
         op = ops[stack.pop()]
