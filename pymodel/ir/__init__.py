@@ -7,6 +7,7 @@ from pymodel.ir._basis_file import basis_class, fact_types, make_basis
 from pymodel.ir._common import check_name
 from pymodel.ir._edge_tables import MAX_TABLE_BITS, to_edge_table, to_edge_tables
 from pymodel.ir._fixed import EXACT_BOUND, FixedPoint, IntArray, Overflow, Rounding, signed_width, unsigned_width
+from pymodel.ir._geometry import ConvGeometry
 from pymodel.ir._intervals import Interval, NodeBounds, coder_interval
 from pymodel.ir._io import load_ir, save_ir
 from pymodel.ir._nodes import (
@@ -21,6 +22,7 @@ from pymodel.ir._nodes import (
     SplineBranch,
 )
 from pymodel.ir._program import HostSpec, KanIR, Task
+from pymodel.ir._spatial import KanConv, Pool, PoolKind
 
 __all__ = [
     "EXACT_BOUND",
@@ -31,6 +33,7 @@ __all__ = [
     "Basis",
     "BasisKind",
     "BasisRom",
+    "ConvGeometry",
     "EdgeTable",
     "FixedPoint",
     "GramArith",
@@ -38,12 +41,15 @@ __all__ = [
     "Implementation",
     "IntArray",
     "Interval",
+    "KanConv",
     "KanIR",
     "KanLinear",
     "Node",
     "NodeBounds",
     "NodeKind",
     "Overflow",
+    "Pool",
+    "PoolKind",
     "Quantize",
     "RbfArith",
     "Rescale",

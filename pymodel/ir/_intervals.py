@@ -6,6 +6,7 @@ rolled loop may all use the same width.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from pymodel.errors import IRError
 from pymodel.ir._fixed import EXACT_BOUND, FixedPoint, IntArray, signed_width
 from pymodel.ir._nodes import AffineCoder, EdgeTable, KanLinear, Node
+from pymodel.ir._spatial import KanConv, Pool, PoolKind
 
 __all__ = ["Interval", "NodeBounds", "analyse", "coder_interval"]
 
@@ -42,7 +44,8 @@ class NodeBounds:
 
     Attributes:
         coder: interval of `X*mult + offset`, over all coders (an identity coder included).
-        spline: interval of every partial sum of `acc_spline` (edge tables: of the table sum, bias excluded).
+        spline: interval of every partial sum of `acc_spline` (edge tables: of the table sum, bias excluded; pools: of the
+            sum, or of the maximum).
         base: interval of every partial sum of `acc_base`; (0, 0) where there is no base branch.
         total: interval of the rescaled sum, bias and rounding constant included, before the shift.
         out: interval of the output integers, after saturation.
@@ -172,6 +175,33 @@ def _analyse_edge_table(node: EdgeTable, in_type: FixedPoint) -> NodeBounds:
     )
 
 
+def _union(intervals: Iterable[Interval]) -> Interval:
+    every = list(intervals)
+    return Interval(min(i.low for i in every), max(i.high for i in every))
+
+
+def _analyse_conv(node: KanConv, in_type: FixedPoint) -> NodeBounds:
+    """Every interval is that of any window: a tap that is missing adds 0, which all partial sums allow for."""
+    groups = [analyse(layer, in_type) for layer in node.layers]
+    parts = {name: _union(getattr(b, name) for b in groups) for name in ("coder", "spline", "base", "total", "out")}
+    return NodeBounds(**parts, absolute=max(b.absolute for b in groups))
+
+
+def _analyse_pool(node: Pool, in_type: FixedPoint) -> NodeBounds:
+    values = Interval(in_type.min_int, in_type.max_int)
+    zero = Interval(0, 0)
+    if node.op is PoolKind.MAX:
+        if node.out_type != in_type:
+            raise IRError(f"layer {node.name}: a maximum keeps the type of its input; lower the model again")
+        return NodeBounds(zero, values, zero, values, values, max(-values.low, values.high))
+    taps = node.geometry.n_taps
+    sums = Interval(min(0, taps * values.low), max(0, taps * values.high))
+    total = Interval(min(0, sums.low * node.mult), max(0, sums.high * node.mult) + node.half)
+    absolute = taps * max(-values.low, values.high) * node.mult + node.half
+    _check(node.name, "sum's terms", absolute)
+    return NodeBounds(zero, sums, zero, total, _out_interval(total, node.shift, node.out_type), absolute)
+
+
 def analyse(node: Node, in_type: FixedPoint | None) -> NodeBounds:
     """Return the bounds of `node` for inputs of `in_type` (None for an input node).
 
@@ -182,6 +212,10 @@ def analyse(node: Node, in_type: FixedPoint | None) -> NodeBounds:
         return _analyse_kan(node, in_type)
     if isinstance(node, EdgeTable) and in_type is not None:
         return _analyse_edge_table(node, in_type)
+    if isinstance(node, KanConv) and in_type is not None:
+        return _analyse_conv(node, in_type)
+    if isinstance(node, Pool) and in_type is not None:
+        return _analyse_pool(node, in_type)
     full = Interval(node.out_type.min_int, node.out_type.max_int)
     zero = Interval(0, 0)
     return NodeBounds(zero, zero, zero, full, full, max(-full.low, full.high))

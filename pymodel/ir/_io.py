@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from pymodel.errors import IRError
 from pymodel.ir._arrays import load_arrays, save_arrays
 from pymodel.ir._basis import Basis
 from pymodel.ir._basis_file import basis_from, basis_to_json
+from pymodel.ir._geometry import ConvGeometry
 from pymodel.ir._nodes import (
     AffineCoder,
     BaseBranch,
@@ -24,8 +27,10 @@ from pymodel.ir._nodes import (
     SplineBranch,
 )
 from pymodel.ir._program import KanIR
+from pymodel.ir._spatial import KanConv, Pool, PoolKind
 from pymodel.ir.strict import (
     NUMBER,
+    Fields,
     MalformedError,
     check_fields,
     check_schema,
@@ -42,6 +47,14 @@ __all__ = ["SCHEMA", "load_ir", "save_ir"]
 SCHEMA = 2
 _READABLE = (1, SCHEMA)
 _MAX_JSON_BYTES = 64 << 20
+#: JSON types of the fields that the kinds of nodes have of their own.
+_LAYER_FIELDS: dict[str, dict[str, type | tuple[type, ...]]] = {
+    "quantize": {"size": int},
+    "kan_linear": {"spline": dict, "base": (dict, type(None)), "rescale": dict},
+    "edge_table": {"coder": dict, "tables": str, "bias": str, "shift": int},
+    "kan_conv": {"geometry": dict, "form": str, "layers": list},
+    "pool": {"geometry": dict, "op": str, "mult": int, "shift": int},
+}
 _Array = npt.NDArray[Any]
 
 
@@ -72,8 +85,8 @@ class _Writer:
         document, arrays = basis_to_json(basis)
         return document | {name: self.put(f"{prefix}.{name}", array) for name, array in arrays.items()}
 
-    def kan_linear(self, node: KanLinear) -> dict[str, Any]:
-        name, rom = node.name, node.spline.basis
+    def kan_linear(self, node: KanLinear, name: str) -> dict[str, Any]:
+        rom = node.spline.basis
         spline = {
             "coder": self.coder(f"{name}.spline.coder", node.spline.coder),
             "basis": self.basis(f"{name}.spline.basis", rom),
@@ -96,13 +109,27 @@ class _Writer:
         }
         return {"spline": spline, "base": base, "rescale": rescale}
 
-    def edge_table(self, node: EdgeTable) -> dict[str, Any]:
+    def edge_table(self, node: EdgeTable, name: str) -> dict[str, Any]:
         return {
-            "coder": self.coder(f"{node.name}.coder", node.coder),
-            "tables": self.put(f"{node.name}.tables", node.tables),
-            "bias": self.put(f"{node.name}.bias", node.bias),
+            "coder": self.coder(f"{name}.coder", node.coder),
+            "tables": self.put(f"{name}.tables", node.tables),
+            "bias": self.put(f"{name}.bias", node.bias),
             "shift": node.shift,
         }
+
+    def layer(self, node: Node, name: str) -> dict[str, Any]:
+        if isinstance(node, KanLinear):
+            return self.kan_linear(node, name)
+        assert isinstance(node, EdgeTable)
+        return self.edge_table(node, name)
+
+    def spatial(self, node: KanConv | Pool) -> dict[str, Any]:
+        body: dict[str, Any] = {"geometry": node.geometry.to_json()}
+        if isinstance(node, Pool):
+            return body | {"op": node.op.name.lower(), "mult": node.mult, "shift": node.shift}
+        # A node's name has no dot, so that the arrays of a group cannot meet those of another node.
+        groups = [self.layer(layer, f"{node.name}.{g}") for g, layer in enumerate(node.layers)]
+        return body | {"form": node.layers[0].kind.name.lower(), "layers": groups}
 
     def node(self, node: Node) -> dict[str, Any]:
         body: dict[str, Any] = {
@@ -115,10 +142,10 @@ class _Writer:
         }
         if isinstance(node, Quantize):
             body["size"] = node.size
-        elif isinstance(node, KanLinear):
-            body |= self.kan_linear(node)
-        elif isinstance(node, EdgeTable):
-            body |= self.edge_table(node)
+        elif isinstance(node, KanConv | Pool):
+            body |= self.spatial(node)
+        else:
+            body |= self.layer(node, node.name)
         return body
 
 
@@ -192,14 +219,46 @@ class _Reader:
             f["shift"],
         )
 
+    def kan_linear(self, f: Fields, where: str, common: Fields) -> KanLinear:
+        return KanLinear(
+            **common,
+            spline=self.spline(f["spline"], f"{where}.spline"),
+            base=self.base(f["base"], f"{where}.base"),
+            rescale=self.rescale(f["rescale"], f"{where}.rescale"),
+        )
+
+    def edge_table(self, f: Fields, where: str, common: Fields) -> EdgeTable:
+        return EdgeTable(
+            **common,
+            coder=self.coder(f["coder"], f"{where}.coder"),
+            tables=self.array(f["tables"], where),
+            bias=self.array(f["bias"], where),
+            shift=f["shift"],
+        )
+
+    def geometry(self, value: object, where: str) -> ConvGeometry:
+        names = [field.name for field in fields(ConvGeometry)]
+        return ConvGeometry(**check_fields(value, f"{where}.geometry", **dict.fromkeys(names, int)))
+
+    def kan_conv(self, f: Fields, where: str, common: Fields) -> KanConv:
+        make: dict[str, Callable[[Fields, str, Fields], KanLinear | EdgeTable]] = {
+            "kan_linear": self.kan_linear,
+            "edge_table": self.edge_table,
+        }
+        form = f["form"]
+        if form not in make:
+            raise MalformedError(f"{where}.form is {form!r}, not {' or '.join(make)}; build the model again")
+        layers = []
+        for g, value in enumerate(f["layers"]):
+            at = f"{where}.layers[{g}]"
+            layers.append(make[form](check_fields(value, at, **_LAYER_FIELDS[form]), at, common))
+        geometry = self.geometry(f["geometry"], where)
+        return KanConv(**common, geometry=geometry, layers=tuple(layers))  # type: ignore[arg-type] # of one form
+
     def node(self, value: object, index: int) -> Node:
         where = f"nodes[{index}]"
         kind = value.get("kind") if isinstance(value, dict) else None
-        extra: dict[str, type | tuple[type, ...]] = {
-            "quantize": {"size": int},
-            "kan_linear": {"spline": dict, "base": (dict, type(None)), "rescale": dict},
-            "edge_table": {"coder": dict, "tables": str, "bias": str, "shift": int},
-        }.get(str(kind), {})  # type: ignore[assignment]
+        extra = _LAYER_FIELDS.get(str(kind), {})
         f = check_fields(
             value,
             where,
@@ -222,20 +281,15 @@ class _Reader:
             case NodeKind.QUANTIZE:
                 return Quantize(**common, size=f["size"])
             case NodeKind.KAN_LINEAR:
-                return KanLinear(
-                    **common,
-                    spline=self.spline(f["spline"], f"{where}.spline"),
-                    base=self.base(f["base"], f"{where}.base"),
-                    rescale=self.rescale(f["rescale"], f"{where}.rescale"),
-                )
+                return self.kan_linear(f, where, common)
             case NodeKind.EDGE_TABLE:
-                return EdgeTable(
-                    **common,
-                    coder=self.coder(f["coder"], f"{where}.coder"),
-                    tables=self.array(f["tables"], where),
-                    bias=self.array(f["bias"], where),
-                    shift=f["shift"],
-                )
+                return self.edge_table(f, where, common)
+            case NodeKind.KAN_CONV:
+                return self.kan_conv(f, where, common)
+            case NodeKind.POOL:
+                op = enum_from(PoolKind, f["op"].upper(), f"{where}.op")
+                geometry = self.geometry(f["geometry"], where)
+                return Pool(**common, geometry=geometry, op=op, mult=f["mult"], shift=f["shift"])
             case unexpected:  # pragma: no cover - a new kind must be added above
                 raise AssertionError(unexpected)
 

@@ -30,6 +30,7 @@ __all__ = [
     "Quantize",
     "Rescale",
     "SplineBranch",
+    "check_out_type",
 ]
 
 
@@ -39,6 +40,8 @@ class NodeKind(IntEnum):
     QUANTIZE = 1
     KAN_LINEAR = 2
     EDGE_TABLE = 3
+    KAN_CONV = 4
+    POOL = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +164,8 @@ class Rescale(ByValue):
         return 1 << (self.shift - 1) if self.shift else 0
 
 
-def _check_out_type(out_type: FixedPoint) -> None:
+def check_out_type(out_type: FixedPoint) -> None:
+    """Raise IRError unless `out_type` rounds and saturates as a rescale does."""
     if out_type.rounding is not Rounding.RND or out_type.overflow is not Overflow.SAT:
         raise IRError("a layer's output type must be RND, SAT: that is what its rescale does; lower the model again")
 
@@ -189,6 +193,11 @@ class Node(ByValue, ABC):
 
     @property
     @abstractmethod
+    def n_in(self) -> int:
+        """Number of input integers, of all sources together."""
+
+    @property
+    @abstractmethod
     def n_out(self) -> int:
         """Number of output integers."""
 
@@ -202,9 +211,14 @@ class Quantize(Node):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_out_type(self.out_type)
+        check_out_type(self.out_type)
         if self.size < 1 or self.inputs:
             raise IRError(f"layer {self.name}: an input needs at least one feature and no source, not {self.size}")
+
+    @property
+    def n_in(self) -> int:
+        """None: it has no source."""
+        return 0
 
     @property
     def n_out(self) -> int:
@@ -223,7 +237,7 @@ class KanLinear(Node):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_out_type(self.out_type)
+        check_out_type(self.out_type)
         n_out, n_in = self.spline.weights.shape[:2]
         if len(self.inputs) != 1:
             raise IRError(f"layer {self.name} needs exactly one input, not {len(self.inputs)}")
@@ -258,6 +272,21 @@ class KanLinear(Node):
         alive = (self.spline.weights != 0).any(axis=2)
         return np.asarray(alive if self.base is None else alive | (self.base.weights != 0))
 
+    @property
+    def alive_inputs(self) -> npt.NDArray[np.bool_]:
+        """(I,): inputs with at least one edge that was not pruned."""
+        return np.asarray(self.alive.any(axis=0))
+
+    @property
+    def n_edges(self) -> int:
+        """Edges that were not pruned."""
+        return int(self.alive.sum())
+
+    @property
+    def n_edges_total(self) -> int:
+        """Edges, pruned ones included."""
+        return self.n_in * self.n_out
+
 
 @dataclass(frozen=True, eq=False)
 class EdgeTable(Node):
@@ -278,7 +307,7 @@ class EdgeTable(Node):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_out_type(self.out_type)
+        check_out_type(self.out_type)
         object.__setattr__(self, "tables", integers(self.tables, f"layer {self.name}: edge tables", 3))
         object.__setattr__(self, "bias", integers(self.bias, f"layer {self.name}: bias", 1))
         n_in, n_codes, n_out = self.tables.shape
@@ -291,6 +320,11 @@ class EdgeTable(Node):
             )
         if not 0 <= self.shift <= MAX_SHIFT:
             raise IRError(f"layer {self.name}: the shift must be 0 … {MAX_SHIFT}, not {self.shift}")
+
+    @property
+    def coders(self) -> tuple[AffineCoder, ...]:
+        """The coder, as a layer with branches has several."""
+        return (self.coder,)
 
     @property
     def half(self) -> int:
@@ -311,3 +345,18 @@ class EdgeTable(Node):
     def alive(self) -> npt.NDArray[np.bool_]:
         """(N, I): edges whose table is not all zero."""
         return np.asarray((self.tables != 0).any(axis=1).T)
+
+    @property
+    def alive_inputs(self) -> npt.NDArray[np.bool_]:
+        """(I,): inputs with at least one edge that was not pruned."""
+        return np.asarray(self.alive.any(axis=0))
+
+    @property
+    def n_edges(self) -> int:
+        """Edges that were not pruned."""
+        return int(self.alive.sum())
+
+    @property
+    def n_edges_total(self) -> int:
+        """Edges, pruned ones included."""
+        return self.n_in * self.n_out

@@ -16,6 +16,7 @@ from pymodel.ir._common import check_name
 from pymodel.ir._fixed import FixedPoint, IntArray
 from pymodel.ir._intervals import NodeBounds, analyse
 from pymodel.ir._nodes import EdgeTable, KanLinear, Node, Quantize
+from pymodel.ir._spatial import KanConv
 
 __all__ = ["HostSpec", "KanIR", "Task"]
 
@@ -108,12 +109,12 @@ class KanIR:
                 if source not in seen:
                     raise IRError(f"layer {node.name} reads {source!r}, which no earlier layer produces")
             in_type: FixedPoint | None = None
-            if isinstance(node, KanLinear | EdgeTable):
-                source_node = seen[node.inputs[0]]
-                in_type = source_node.out_type
-                if source_node.n_out != node.n_in:
+            if node.inputs:
+                in_type = seen[node.inputs[0]].out_type
+                given = sum(seen[source].n_out for source in node.inputs)
+                if given != node.n_in:
                     raise IRError(
-                        f"layer {node.name} expects {node.n_in} inputs, but {source_node.name} gives {source_node.n_out}"
+                        f"layer {node.name} expects {node.n_in} inputs, but {' and '.join(node.inputs)} gives {given}"
                     )
             bounds[node.name] = analyse(node, in_type)
             seen[node.name] = node
@@ -148,9 +149,9 @@ class KanIR:
         return first
 
     @property
-    def layers(self) -> tuple[KanLinear | EdgeTable, ...]:
+    def layers(self) -> tuple[KanLinear | EdgeTable | KanConv, ...]:
         """The KAN layers, in order."""
-        return tuple(node for node in self.nodes if isinstance(node, KanLinear | EdgeTable))
+        return tuple(node for node in self.nodes if isinstance(node, KanLinear | EdgeTable | KanConv))
 
     def in_type(self, node: Node) -> FixedPoint:
         """Return the type of the integers that `node` reads."""
@@ -159,7 +160,7 @@ class KanIR:
     @property
     def n_edges(self) -> int:
         """Number of edges that were not pruned."""
-        return int(sum(node.alive.sum() for node in self.layers))
+        return sum(node.n_edges for node in self.layers)
 
     def predict(self, Y: IntArray) -> IntArray | npt.NDArray[np.float64]:
         """Turn output integers (rows, N) into class indices (rows,) or real targets (rows, N)."""
