@@ -14,6 +14,8 @@ import numpy as np
 from pymodel.errors import IRError
 from pymodel.ir._fixed import EXACT_BOUND, FixedPoint, IntArray, signed_width
 from pymodel.ir._nodes import AffineCoder, EdgeTable, KanLinear, Node
+from pymodel.ir._norm import Norm
+from pymodel.ir._product import Product
 from pymodel.ir._spatial import KanConv, Pool, PoolKind
 
 __all__ = ["Interval", "NodeBounds", "analyse", "coder_interval"]
@@ -45,7 +47,7 @@ class NodeBounds:
     Attributes:
         coder: interval of `X*mult + offset`, over all coders (an identity coder included).
         spline: interval of every partial sum of `acc_spline` (edge tables: of the table sum, bias excluded; pools: of the
-            sum, or of the maximum).
+            sum, or of the maximum; products: of every partial product; norms: of the normalised inputs).
         base: interval of every partial sum of `acc_base`; (0, 0) where there is no base branch.
         total: interval of the rescaled sum, bias and rounding constant included, before the shift.
         out: interval of the output integers, after saturation.
@@ -202,6 +204,20 @@ def _analyse_pool(node: Pool, in_type: FixedPoint) -> NodeBounds:
     return NodeBounds(zero, sums, zero, total, _out_interval(total, node.shift, node.out_type), absolute)
 
 
+def _analyse_arithmetic(node: Product | Norm, in_type: FixedPoint) -> NodeBounds:
+    ranges = node.ranges(in_type)
+    absolute = node.absolute(in_type)
+    _check(node.name, "products' or sums' terms", absolute)
+    zero = (0, 0)
+    inner = ranges["product"] if isinstance(node, Product) else ranges["normal"]
+    total = Interval(*ranges["total"])
+    out = _out_interval(total, node.shift, node.out_type)
+    if isinstance(node, Norm) and node.passed is not None:
+        out = Interval(min(out.low, 0), max(out.high, min(node.passed.n_codes - 1, node.out_type.max_int)))
+    coder = Interval(*ranges.get("coder", zero))
+    return NodeBounds(coder, Interval(*inner), Interval(*zero), total, out, absolute)
+
+
 def analyse(node: Node, in_type: FixedPoint | None) -> NodeBounds:
     """Return the bounds of `node` for inputs of `in_type` (None for an input node).
 
@@ -216,6 +232,8 @@ def analyse(node: Node, in_type: FixedPoint | None) -> NodeBounds:
         return _analyse_conv(node, in_type)
     if isinstance(node, Pool) and in_type is not None:
         return _analyse_pool(node, in_type)
+    if isinstance(node, Product | Norm) and in_type is not None:
+        return _analyse_arithmetic(node, in_type)
     full = Interval(node.out_type.min_int, node.out_type.max_int)
     zero = Interval(0, 0)
     return NodeBounds(zero, zero, zero, full, full, max(-full.low, full.high))

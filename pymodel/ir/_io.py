@@ -26,6 +26,8 @@ from pymodel.ir._nodes import (
     Rescale,
     SplineBranch,
 )
+from pymodel.ir._norm import Norm
+from pymodel.ir._product import Product
 from pymodel.ir._program import KanIR
 from pymodel.ir._spatial import KanConv, Pool, PoolKind
 from pymodel.ir.strict import (
@@ -54,6 +56,18 @@ _LAYER_FIELDS: dict[str, dict[str, type | tuple[type, ...]]] = {
     "edge_table": {"coder": dict, "tables": str, "bias": str, "shift": int},
     "kan_conv": {"geometry": dict, "form": str, "layers": list},
     "pool": {"geometry": dict, "op": str, "mult": int, "shift": int},
+    "product": {"arity": str, "mult": str, "bias": str, "shift": int},
+    "norm": {
+        "gamma": str,
+        "beta": str,
+        "shift": int,
+        "epsilon": int,
+        "table": str,
+        "table_bits": int,
+        "table_fraction": int,
+        "fraction": int,
+        "passed": (dict, type(None)),
+    },
 }
 _Array = npt.NDArray[Any]
 
@@ -131,6 +145,15 @@ class _Writer:
         groups = [self.layer(layer, f"{node.name}.{g}") for g, layer in enumerate(node.layers)]
         return body | {"form": node.layers[0].kind.name.lower(), "layers": groups}
 
+    def arithmetic(self, node: Product | Norm) -> dict[str, Any]:
+        names = ("arity", "mult", "bias") if isinstance(node, Product) else ("gamma", "beta", "table")
+        body: dict[str, Any] = {name: self.put(f"{node.name}.{name}", getattr(node, name)) for name in names}
+        body["shift"] = node.shift
+        if isinstance(node, Norm):
+            body |= {name: getattr(node, name) for name in ("epsilon", "table_bits", "table_fraction", "fraction")}
+            body["passed"] = None if node.passed is None else self.coder(f"{node.name}.passed", node.passed)
+        return body
+
     def node(self, node: Node) -> dict[str, Any]:
         body: dict[str, Any] = {
             "kind": node.kind.name.lower(),
@@ -144,6 +167,8 @@ class _Writer:
             body["size"] = node.size
         elif isinstance(node, KanConv | Pool):
             body |= self.spatial(node)
+        elif isinstance(node, Product | Norm):
+            body |= self.arithmetic(node)
         else:
             body |= self.layer(node, node.name)
         return body
@@ -290,6 +315,14 @@ class _Reader:
                 op = enum_from(PoolKind, f["op"].upper(), f"{where}.op")
                 geometry = self.geometry(f["geometry"], where)
                 return Pool(**common, geometry=geometry, op=op, mult=f["mult"], shift=f["shift"])
+            case NodeKind.PRODUCT:
+                parts: Fields = {key: self.array(f[key], where) for key in ("arity", "mult", "bias")}
+                return Product(**common, **parts, shift=f["shift"])
+            case NodeKind.NORM:
+                parts = {key: f[key] for key in ("shift", "epsilon", "table_bits", "table_fraction", "fraction")}
+                parts |= {key: self.array(f[key], where) for key in ("gamma", "beta", "table")}
+                passed = None if f["passed"] is None else self.coder(f["passed"], f"{where}.passed")
+                return Norm(**common, **parts, passed=passed)
             case unexpected:  # pragma: no cover - a new kind must be added above
                 raise AssertionError(unexpected)
 

@@ -42,6 +42,8 @@ class NodeKind(IntEnum):
     EDGE_TABLE = 3
     KAN_CONV = 4
     POOL = 5
+    PRODUCT = 6
+    NORM = 7
 
 
 @dataclass(frozen=True, eq=False)
