@@ -15,7 +15,18 @@ import numpy as np
 import numpy.typing as npt
 
 from pymodel.errors import IRError
-from pymodel.ir import MAX_TABLE_BITS, EdgeTable, FixedPoint, IntArray, KanLinear, to_edge_table
+from pymodel.ir import (
+    MAX_TABLE_BITS,
+    EdgeTable,
+    FixedPoint,
+    IntArray,
+    KanConv,
+    KanLinear,
+    Node,
+    Pool,
+    dense_form,
+    to_edge_table,
+)
 
 __all__ = ["Boundary", "Visibility", "boundary_rows", "codes_to_integers", "edge_form", "integers_of"]
 
@@ -35,12 +46,16 @@ class Visibility:
     total: int
 
 
-def edge_form(node: KanLinear | EdgeTable, in_type: FixedPoint) -> EdgeTable | None:
-    """Return the layer in edge-table form, or None if it has none."""
+def edge_form(node: Node, in_type: FixedPoint) -> EdgeTable | None:
+    """Return the layer in edge-table form, convolutions and averages as dense layers; None if it has none."""
     if isinstance(node, EdgeTable):
         return node if node.coder.n_codes <= 1 << MAX_TABLE_BITS else None
     try:
-        return to_edge_table(node, in_type)
+        if isinstance(node, KanConv | Pool):
+            form = to_edge_table(node, in_type) if isinstance(node, KanConv) else node
+            dense = dense_form(form, in_type)
+            return dense if isinstance(dense, EdgeTable) and dense.coder.n_codes <= 1 << MAX_TABLE_BITS else None
+        return to_edge_table(node, in_type) if isinstance(node, KanLinear) else None
     except IRError:
         return None
 

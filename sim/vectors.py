@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pymodel.ir import IntArray, KanIR, KanLinear
+from pymodel.ir import IntArray, KanIR
 from sim.boundary import Boundary, Visibility, boundary_rows, codes_to_integers, edge_form, integers_of
 
 __all__ = ["Coverage", "VectorSet", "corner_rows", "coverage", "make_vectors", "threshold_rows"]
@@ -115,7 +115,7 @@ def threshold_rows(ir: KanIR, rng: np.random.Generator) -> IntArray:
     layer, t = ir.layers[0], ir.input.out_type
     X = np.arange(t.min_int, t.max_int + 1, dtype=np.int64)
     rows = []
-    for coder in layer.coders if isinstance(layer, KanLinear) else (layer.coder,):
+    for coder in layer.coders:
         steps = np.diff(coder.codes(X[:, None]), axis=0) != 0
         edges = [np.concatenate([X[:-1][step], X[1:][step], X[[0, -1]]]) for step in steps.T]
         rows.append(
@@ -128,9 +128,9 @@ def _codes(ir: KanIR, values: Mapping[str, IntArray]) -> list[tuple[IntArray, in
     """Return per layer the codes (rows, I) that its vectors give, the number of codes, and which inputs matter."""
     result = []
     for layer in ir.layers:
-        coder = layer.coders[0] if isinstance(layer, KanLinear) else layer.coder
-        alive = np.asarray(layer.alive.any(axis=0))
-        result.append((coder.codes(values[layer.inputs[0]]), coder.n_codes, alive))
+        coder, X = layer.coders[0], values[layer.inputs[0]]
+        pixels = X.reshape(X.shape[0], -1, max(1, coder.mult.size))  # a convolution has one coder per channel
+        result.append((coder.codes(pixels).reshape(X.shape), coder.n_codes, layer.alive_inputs))
     return result
 
 
@@ -201,7 +201,7 @@ def _boundary(
 
     if searches:
         explore(X)  # what these rows show needs no row of its own
-        weights = sum(layer.n_in * layer.n_out for layer in ir.layers)
+        weights = sum(layer.n_in * layer.n_out for layer in ir.layers)  # a convolution's as a dense layer
         rounds = min(_BOUNDARY_ROWS, _BOUNDARY_WORK // weights) // _SEARCH_ROWS
         rows += [explore(_candidates(ir, X, rng)) for _ in range(rounds)]
     for _, search in searches:
@@ -238,7 +238,7 @@ def make_vectors(ir: KanIR, X_test: IntArray, n_random: int, seed: int, run: Run
         extra.append(rows[useful])
         base = rows[useful]
     found = np.concatenate(extra) if extra else X[:0]
-    alive = [layer.alive.any(axis=0) for layer in ir.layers]
+    alive = [layer.alive_inputs for layer in ir.layers]
     X = np.concatenate([X, found]).astype(np.int64)
     boundary, visibility = _boundary(ir, X, seen, rng, run)
     reached = sum(int(mark[a].sum()) for mark, a in zip(seen, alive, strict=True))

@@ -13,11 +13,9 @@ import numpy.typing as npt
 
 from pymodel.errors import DataError, IRError, ModelError
 from pymodel.ir import (
-    EdgeTable,
     HostSpec,
     IntArray,
     KanIR,
-    KanLinear,
     Quantize,
     Task,
     load_arrays,
@@ -104,7 +102,7 @@ def check_model_matches_ir(frozen: FrozenKAN, ir: KanIR) -> None:
         ModelError: if layer names or sizes differ.
     """
     got = [(name, layer.in_features, layer.out_features) for name, layer in frozen.named_layers()]
-    expected = [(layer.name, layer.n_in, layer.n_out) for layer in ir.layers]
+    expected = [(node.name, node.n_in, node.n_out) for node in ir.nodes[1:]]
     if got != expected:
         raise ModelError(f"the quantized model has layers {got}, the IR {expected}; build the model again")
 
@@ -140,7 +138,6 @@ def _alone(ir: KanIR, name: str) -> KanIR:
 def _steps(ir: KanIR, name: str) -> list[IntArray]:
     """Return rows that show changes of the layer's constants by one LSB, if it has an edge-table form."""
     layer = ir.node(name)
-    assert isinstance(layer, KanLinear | EdgeTable)
     edges = edge_form(layer, ir.in_type(layer))
     if edges is None:
         return []
@@ -186,7 +183,7 @@ def csim_border(
     if answer.problems:  # tables that wrap silently or read foreign memory, or a crash: there is nothing to compare
         nothing = np.zeros((0, expected[ir.output].shape[1]), dtype=np.int64)
         return Border("csim_vs_reference", X.shape[0], X.shape[0], {}, None, answer.problems), nothing
-    names = [layer.name for layer in ir.layers]
+    names = [node.name for node in ir.nodes[1:]]
     missing = [name for name in names if name not in answer.values or answer.values[name].shape != expected[name].shape]
     if missing:
         raise ModelError(f"the C++ in {project} lacks the layers {missing} of the IR's shape; build the model again")

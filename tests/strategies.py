@@ -330,8 +330,8 @@ def corner_inputs(ir: KanIR) -> IntArray:
     rows = [np.full(n_in, value, dtype=np.int64) for value in (t.min_int, t.max_int, min(max(0, t.min_int), t.max_int))]
     pairs = [(rows[0], rows[1])]
     for node in ir.layers[:1]:
-        coder = node.coder if isinstance(node, EdgeTable) else node.spline.coder
-        falling = np.broadcast_to(coder.mult < 0, (n_in,))
+        mult = node.coders[0].mult
+        falling = np.resize(mult < 0, n_in)  # a convolution has one coder per channel
         pairs.append((np.where(falling, t.max_int, t.min_int), np.where(falling, t.min_int, t.max_int)))
     for low, high in pairs:
         rows += [low, high, np.where(even, low, high), np.where(even, high, low)]

@@ -157,7 +157,7 @@ def _stages(config: Config, dataset: Dataset, work: Path, clock: StageClock) -> 
             "changes_visible": vectors.visibility.visible,
             "changes_total": vectors.visibility.total,
         },
-        "model": {"edges": ir.n_edges, "edges_total": sum(layer.n_in * layer.n_out for layer in ir.layers)},
+        "model": {"edges": ir.n_edges, "edges_total": sum(layer.n_edges_total for layer in ir.layers)},
         "layers": layer_entries(ir),
         "hardware": {
             name: _hardware_entry(cosims[name][1], hardware.designs[name], estimates.get(name)) for name in cosims

@@ -285,5 +285,6 @@ def config_structs(ir: KanIR, reuse: int) -> str:
         reuse: the layer's reuse factor.
     """
     node = ir.layers[0]
+    assert isinstance(node, KanLinear | EdgeTable)
     text = _edge_table_config(node, ir, reuse) if isinstance(node, EdgeTable) else _dense_config(node, ir, reuse)
     return f"{_provenance(node, reuse)}\n{text}"

@@ -12,7 +12,7 @@ from typing import Any
 
 from pymodel import __version__
 from pymodel.errors import IRError
-from pymodel.ir import EdgeTable, KanIR
+from pymodel.ir import KanIR
 from sim.equivalence import Border
 
 __all__ = ["REPORT_SCHEMA", "border_entry", "layer_entries", "load_report", "save_report", "tool_versions"]
@@ -48,16 +48,15 @@ def layer_entries(ir: KanIR) -> list[dict[str, Any]]:
     entries = []
     for node in ir.layers:
         bounds = ir.bounds[node.name]
-        coder = node.coder if isinstance(node, EdgeTable) else node.spline.coder
         entries.append(
             {
                 "name": node.name,
                 "form": node.kind.name.lower(),
                 "inputs": node.n_in,
                 "outputs": node.n_out,
-                "edges": int(node.alive.sum()),
-                "edges_total": node.n_in * node.n_out,
-                "codes": coder.n_codes,
+                "edges": node.n_edges,
+                "edges_total": node.n_edges_total,
+                "codes": node.coders[0].n_codes,
                 "accumulator_bits": max(bounds.spline.width, bounds.base.width),
                 "total_bits": bounds.total.width,
                 "output_bits": node.out_type.width,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import overload
+
 import numpy as np
 
 from pymodel.errors import IRError
 from pymodel.ir._fixed import FixedPoint, IntArray
 from pymodel.ir._nodes import AffineCoder, EdgeTable, KanLinear
 from pymodel.ir._program import KanIR
+from pymodel.ir._spatial import KanConv
 
 __all__ = ["MAX_TABLE_BITS", "to_edge_table", "to_edge_tables"]
 
@@ -30,19 +34,30 @@ def _edge_sums(node: KanLinear, spline_codes: IntArray, base_codes: IntArray) ->
     return tables
 
 
-def to_edge_table(node: KanLinear, in_type: FixedPoint) -> EdgeTable:
+@overload
+def to_edge_table(node: KanLinear, in_type: FixedPoint) -> EdgeTable: ...
+
+
+@overload
+def to_edge_table(node: KanConv, in_type: FixedPoint) -> KanConv: ...
+
+
+def to_edge_table(node: KanLinear | KanConv, in_type: FixedPoint) -> EdgeTable | KanConv:
     """Return the layer in edge-table form: the same function of every input integer.
 
     Each entry is the edge's inner sum with the rescale multipliers multiplied in, so nothing is rounded.
 
     Args:
-        node: the layer.
+        node: the layer; a convolution stays one, and its layers change form.
         in_type: the type of its input integers.
 
     Raises:
         IRError: if the branches read different codes (or codes of more than 10 bits) and the input has more than 10
             bits, so that no small table exists.
     """
+    if isinstance(node, KanConv):
+        groups = [to_edge_table(layer, in_type) if isinstance(layer, KanLinear) else layer for layer in node.layers]
+        return replace(node, layers=tuple(groups))
     same = all(coder == node.coders[0] for coder in node.coders)
     coder = node.coders[0]
     if same and coder.n_codes <= 1 << MAX_TABLE_BITS:
@@ -87,5 +102,5 @@ def to_edge_tables(ir: KanIR) -> KanIR:
     Raises:
         IRError: as :func:`to_edge_table`.
     """
-    nodes = tuple(to_edge_table(n, ir.in_type(n)) if isinstance(n, KanLinear) else n for n in ir.nodes)
+    nodes = tuple(to_edge_table(n, ir.in_type(n)) if isinstance(n, KanLinear | KanConv) else n for n in ir.nodes)
     return KanIR(name=ir.name, nodes=nodes, output=ir.output, host=ir.host)

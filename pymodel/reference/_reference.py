@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numba
 import numpy as np
 import numpy.typing as npt
 
 from pymodel.errors import DataError
-from pymodel.ir import IntArray, KanIR, KanLinear
+from pymodel.ir import EdgeTable, IntArray, KanConv, KanIR, KanLinear, Node, Norm, Pool, Product
 from pymodel.reference._basis_unit import basis_unit
 from pymodel.reference._kernel import drop_stale_caches
 from pymodel.reference._pack import BLOCK
@@ -17,18 +19,25 @@ from pymodel.reference.bspline_arith import bspline_arith
 from pymodel.reference.bspline_rom import bspline_rom, bspline_rom_aligned
 from pymodel.reference.coder import coder
 from pymodel.reference.edge_table import EdgeTableTables, edge_table
+from pymodel.reference.edge_table_conv2d import EdgeTableConv2dTables, edge_table_conv2d
 from pymodel.reference.gram_arith import gram_arith
 from pymodel.reference.gram_rom import gram_rom
+from pymodel.reference.kan_conv2d import KanConv2dTables, kan_conv2d
 from pymodel.reference.kan_dense import KanDenseTables, kan_dense
+from pymodel.reference.layer_norm import LayerNormTables, layer_norm, normalise
 from pymodel.reference.mac_array import base_mac, spline_mac
+from pymodel.reference.pool2d import Pool2dTables, average_pool2d, max_pool2d
+from pymodel.reference.product import ProductTables, product
 from pymodel.reference.rbf_arith import rbf_arith
 from pymodel.reference.rbf_rom import rbf_rom
 from pymodel.reference.rescale import rescale, round_saturate
+from pymodel.reference.window2d import window2d
 
 __all__ = ["Reference"]
 
 drop_stale_caches(
     (
+        average_pool2d,
         base_mac,
         base_table,
         basis_unit,
@@ -38,16 +47,52 @@ drop_stale_caches(
         bspline_rom_aligned,
         coder,
         edge_table,
+        edge_table_conv2d,
         gram_arith,
         gram_rom,
+        kan_conv2d,
         kan_dense,
+        layer_norm,
+        max_pool2d,
+        normalise,
+        product,
         rbf_arith,
         rbf_rom,
         rescale,
         round_saturate,
         spline_mac,
+        window2d,
     )
 )
+
+
+class _Tables(Protocol):
+    """The constants of a node, laid out for its kernel."""
+
+    @property
+    def node(self) -> Node:
+        """The node."""
+
+    def run(self, X: IntArray) -> IntArray:
+        """Return the outputs (rows, n_out) of contiguous inputs (rows, n_in)."""
+
+
+def _pack(node: Node) -> _Tables:
+    match node:
+        case KanLinear():
+            return KanDenseTables.pack(node)
+        case EdgeTable():
+            return EdgeTableTables.pack(node)
+        case KanConv():
+            return EdgeTableConv2dTables.pack(node) if node.basis is None else KanConv2dTables.pack(node)
+        case Pool():
+            return Pool2dTables.pack(node)
+        case Product():
+            return ProductTables.pack(node)
+        case Norm():
+            return LayerNormTables.pack(node)
+        case _:  # pragma: no cover - a new kind must be added above
+            raise AssertionError(node)
 
 
 class Reference:
@@ -61,10 +106,7 @@ class Reference:
 
     def __init__(self, ir: KanIR) -> None:
         self.ir = ir
-        self._layers = [
-            KanDenseTables.pack(node) if isinstance(node, KanLinear) else EdgeTableTables.pack(node)
-            for node in ir.layers
-        ]
+        self._layers = [_pack(node) for node in ir.nodes[1:]]
 
     def _check(self, X: npt.ArrayLike) -> IntArray:
         """Return a copy of `X` as contiguous int64 (rows, n_in), or refuse it."""
