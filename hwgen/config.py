@@ -60,7 +60,7 @@ class HardwareSettings:
         backend: the hls4ml backend; only `VitisKAN`.
         part: FPGA part number, for the HLS project, `vivado.tcl` and the estimate.
         clock_ns: target clock period.
-        io: `io_parallel` (all features at once); `io_stream` is not available yet.
+        io: of the HLS layers: `io_parallel` (arrays), or `io_stream` (streams of beats, which openhls does not read).
         strategy: of the HLS layers: `latency` or `resource` (basis unit and MAC array; the same where reuse_factor is
             above 1), or `edge_table`.
         reuse_factor: multiplications per multiplier and sample in the HLS layers: 1 (fully parallel), another divisor
@@ -100,10 +100,12 @@ class HardwareSettings:
             raise ConfigError(f"hardware.clock_ns must be 0.1 to 1000 nanoseconds, not {self.clock_ns:g}; change it")
         if not 1 <= self.levels_per_stage <= 16:
             raise ConfigError(f"hardware.levels_per_stage must be 1 to 16, not {self.levels_per_stage}; change it")
-        if self.io == "io_stream":
-            raise ConfigError("hardware.io 'io_stream' is not available yet; use io_parallel")
-        if self.io != "io_parallel":
-            raise ConfigError(f"hardware.io must be io_parallel, not {self.io!r}; change it")
+        if self.io not in ("io_parallel", "io_stream"):
+            raise ConfigError(f"hardware.io must be io_parallel or io_stream, not {self.io!r}; change it")
+        if self.io == "io_stream" and "openhls" in self.rtl:
+            raise ConfigError(
+                "hardware.rtl engine openhls reads io_parallel projects only; use io_parallel, or [tables]"
+            )
         if self.strategy not in ("latency", "resource", "edge_table"):
             raise ConfigError(
                 f"hardware.strategy must be latency, resource or edge_table, not {self.strategy!r}; change it"

@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from hls4ml.model.layers import Input, Reshape, Transpose
 from hls4ml.model.types import FixedPrecisionType, IntegerPrecisionType
 
+from hwgen.plugin._layer import KanLayer
 from hwgen.plugin._passes import kan_layers
 from hwgen.plugin._tables import checks
 from hwgen.plugin._taps import TAPS_HEADER, description, row_size
@@ -29,9 +31,7 @@ def _using(model: Any) -> str:
 
 
 def has_batch_entry_points(model: Any) -> bool:
-    """Return whether inputs and outputs are arrays of fixed-point numbers of at most 62 bits, the inputs all of one type."""
-    if model.config.get_config_value("IOType") != "io_parallel":
-        return False
+    """Return whether inputs and outputs are fixed-point numbers of at most 62 bits, the inputs all of one type."""
     if any(w.storage.lower() == "bram" for w in model.get_weight_variables()):
         return False
     inputs = [variable.type.precision for variable in model.get_input_variables()]
@@ -39,6 +39,18 @@ def has_batch_entry_points(model: Any) -> bool:
     if any(kind != inputs[0] for kind in inputs):
         return False
     return all(isinstance(kind, FixedPrecisionType | IntegerPrecisionType) and kind.width <= 62 for kind in kinds)
+
+
+def _streams(model: Any) -> bool:
+    return bool(model.config.get_config_value("IOType") == "io_stream")
+
+
+def _has_state(model: Any) -> bool:
+    """Return whether a call may leave something for the next one: hls4ml's own streaming layers keep static buffers."""
+    known = (KanLayer, Input, Reshape, Transpose)
+    return _streams(model) and not all(
+        isinstance(layer, known) or layer.class_name in ("Clone", "Repack") for layer in model.get_layers()
+    )
 
 
 def _ports(model: Any) -> tuple[list[tuple[str, str, int, int]], list[tuple[str, str, int, int]]]:
@@ -65,14 +77,18 @@ def batch_entry_points(model: Any) -> str:
     """
     inputs, outputs = _ports(model)
     n_in, n_out = sum(size for _, _, size, _ in inputs), sum(size for _, _, size, _ in outputs)
-    declare = "".join(f"        {kind} {name}[{size}];\n" for name, kind, size, _ in [*inputs, *outputs])
+    if _streams(model):
+        declare = "".join(f'        hls::stream<{kind}> {name}("{name}");\n' for name, kind, *_ in [*inputs, *outputs])
+    else:
+        declare = "".join(f"        {kind} {name}[{size}];\n" for name, kind, size, _ in [*inputs, *outputs])
+    threads = "1" if _has_state(model) else "n_threads"
     call = f"{model.config.get_project_name()}({', '.join(name for name, *_ in [*inputs, *outputs])});"
     read = "".join(
-        f"        for (unsigned i = 0; i < {size}; i++) {{\n"
-        f"            {name}[i] = kan4ml::from_raw<{kind}>(x[row * {n_in} + {offset} + i]);\n"
-        f"        }}\n"
+        f"        kan_csim::{'write_stream' if _streams(model) else 'write_array'}<{kind}, {size}>"
+        f"(x + row * {n_in} + {offset}, {name});\n"
         for name, kind, size, offset in inputs
     )
+    drain = "".join(f"        kan_csim::drain({name});\n" for name, *_ in outputs) if _streams(model) else ""
     using = _using(model)
     text = f"""
 // Batched entry points of the simulation. Threads share nothing but the constant tables.
@@ -87,11 +103,11 @@ const char *kan_csim_describe() {{
 
 // x: n_rows rows of {n_in} raw input integers; taps: n_rows rows of {row_size(model)} integers, see kan_csim_describe.
 void kan_csim_run(long long n_rows, const long long *x, long long *taps, int n_threads) {{
-{using}    kan_csim::for_each_row(n_rows, n_threads, [=](long long row) {{
+{using}    kan_csim::for_each_row(n_rows, {threads}, [=](long long row) {{
 {declare}{read}        kan_csim::tap_row() = taps + row * {row_size(model)};
         {call}
         kan_csim::tap_row() = 0;
-    }});
+{drain}    }});
 }}
 """
     for real in ("float", "double"):
@@ -105,7 +121,7 @@ void kan_csim_run(long long n_rows, const long long *x, long long *taps, int n_t
         )
         text += f"""
 void kan_csim_predict_{real}(long long n_rows, const {real} *x, {real} *y, int n_threads) {{
-{using}    kan_csim::for_each_row(n_rows, n_threads, [=](long long row) {{
+{using}    kan_csim::for_each_row(n_rows, {threads}, [=](long long row) {{
 {declare}{convert}        {call}
 {store}    }});
 }}

@@ -48,6 +48,11 @@ def build_with(model: Any, engine: str, given: Mapping[str, Any]) -> dict[str, A
             f"build(engine={engine!r}) needs a chain of KAN layers, but this model has other layers or branches; "
             "build it with engine='vitis'"
         )
+    if model.config.get_config_value("IOType") != "io_parallel":
+        raise ModelError(
+            f"build(engine={engine!r}) reads arrays, but this model was converted with io_stream; convert it with "
+            "io_parallel, or build it with engine='vitis'"
+        )
     project, part = Path(model.config.get_output_dir()), str(model.config.get_config_value("Part"))
     clock_ns = float(model.config.get_config_value("ClockPeriod"))
     _check_tools(options, part)

@@ -19,6 +19,7 @@ from pymodel.ir import EdgeTable, FixedPoint, HostSpec, KanIR, KanLinear, Node, 
 __all__ = [
     "BACKEND_NAME",
     "INPUT_SHAPE",
+    "IO_TYPES",
     "LAYER",
     "KanLayer",
     "generic_host",
@@ -30,6 +31,8 @@ __all__ = [
 BACKEND_NAME = "VitisKAN"
 #: Name of the layer class in hls4ml, as in `hls_config["LayerType"]`.
 LAYER = "KanLayer"
+#: What the kernels read and write: whole arrays, or streams of beats.
+IO_TYPES = ("io_parallel", "io_stream")
 #: Key of hls4ml's configuration under which the backend keeps the argument `input_shape` of a conversion.
 INPUT_SHAPE = "KanInputShape"
 #: Attribute of a model that is being written.
@@ -93,8 +96,10 @@ class KanLayer(Layer):  # type: ignore[misc]  # hls4ml publishes no types
                 f"backend={BACKEND_NAME!r}"
             )
         io_type = config.get_config_value("IOType")
-        if io_type != "io_parallel":
-            raise ConfigError(f"layer {self.name}: KAN layers need io_type io_parallel, not {io_type}; use io_parallel")
+        if io_type not in IO_TYPES:
+            raise ConfigError(
+                f"layer {self.name}: KAN layers have the io_types {' and '.join(IO_TYPES)}, not {io_type}; choose one"
+            )
         node: KanLinear | EdgeTable = self.get_attr("kan_node")
         in_type: FixedPoint = self.get_attr("kan_in_type")
         shape = list(self.get_input_variable().shape)
@@ -142,6 +147,11 @@ class KanLayer(Layer):  # type: ignore[misc]  # hls4ml publishes no types
     def reuse(self) -> int:
         """R: 1 for the fully parallel kernel, else the iterations of the rolled one."""
         return int(self.get_attr("reuse_factor"))
+
+    @property
+    def streams(self) -> bool:
+        """Whether the layer reads and writes streams."""
+        return bool(self.model.config.get_config_value("IOType") == "io_stream")
 
     @property
     def in_type(self) -> FixedPoint:

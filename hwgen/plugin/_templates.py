@@ -31,6 +31,15 @@ def _cast(node: KanLayer, variable: Any) -> tuple[list[str], str, str]:
     if kind is None:
         return [], variable.name, variable.type.name
     name, n_in = f"layer{node.index}_in", node.node.n_in
+    if node.streams:
+        beat = int(variable.type.n_elem) * int(variable.type.n_pack)
+        pack = f"nnet::array<{kind.name}, {beat}>"
+        lines = [
+            f'hls::stream<{pack}> {name}("{name}");',
+            f"#pragma HLS STREAM variable={name} depth={n_in // beat}",
+            f"kan4ml::cast_stream<{variable.type.name}, {pack}, {n_in}>({variable.name}, {name});",
+        ]
+        return lines, name, pack
     lines = [
         f"{kind.name} {name}[{n_in}];",
         f"#pragma HLS ARRAY_PARTITION variable={name} complete dim=0",
@@ -43,20 +52,22 @@ def _cast(node: KanLayer, variable: Any) -> tuple[list[str], str, str]:
     return lines, name, kind.name
 
 
-def _tap(name: str, kind: str, count: int, offset: int) -> list[str]:
-    return ["#ifndef __SYNTHESIS__", f"kan_csim::tap<{kind}, {count}>({name}, {offset});", "#endif"]
+def _tap(node: KanLayer, name: str, kind: str, count: int, offset: int) -> list[str]:
+    tap = "tap_stream" if node.streams else "tap"
+    return ["#ifndef __SYNTHESIS__", f"kan_csim::{tap}<{kind}, {count}>({name}, {offset});", "#endif"]
 
 
 class KanFunctionTemplate(FunctionCallTemplate):  # type: ignore[misc]  # hls4ml publishes no types
     """Writes a layer's call, with taps for the simulation that are gone in synthesis."""
 
     def __init__(self) -> None:
-        super().__init__(KanLayer, include_header=["kan4ml/kan4ml.h", TAPS_HEADER])
+        super().__init__(KanLayer)
 
     def transform(self, model: Any, node: KanLayer) -> bool:
         """Set `function_cpp` and the headers that the call needs."""
         result = super().transform(model, node)
-        node.set_attr("include_header", [*self.include_header, table_header_path(node.node)])
+        library = "kan4ml/kan4ml_stream.h" if node.streams else "kan4ml/kan4ml.h"
+        node.set_attr("include_header", [library, TAPS_HEADER, table_header_path(node.node)])
         return bool(result)
 
     def format(self, node: KanLayer) -> list[str]:
@@ -65,8 +76,9 @@ class KanFunctionTemplate(FunctionCallTemplate):  # type: ignore[misc]  # hls4ml
         lines, data, data_t = _cast(node, node.get_input_variable())
         offsets = tap_offset(node)
         if offsets.cast is not None:
-            lines += _tap(data, data_t, node.node.n_in, offsets.cast)
+            lines += _tap(node, data, data_t, node.node.n_in, offsets.cast)
         config = f"{layer_identifier(node.node.name)}_config"
-        call = f"{function(node.node, node.reuse)}<{data_t}, {output.type.name}, {config}>"
+        kernel = function(node.node, node.reuse) + ("_stream" if node.streams else "")
+        call = f"{kernel}<{data_t}, {output.type.name}, {config}>"
         lines.append(f"{call}({', '.join([data, output.name, *arguments(node.node, node.reuse)])});")
-        return lines + _tap(output.name, output.type.name, node.node.n_out, offsets.output)
+        return lines + _tap(node, output.name, output.type.name, node.node.n_out, offsets.output)

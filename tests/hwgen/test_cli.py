@@ -64,7 +64,7 @@ CONFIGS: dict[str, tuple[dict[str, object], str]] = {
     "label column absent": ({"data": {"label": "kinds"}}, "kind"),
     "a part that Yosys does not know": ({"hardware": {"part": "lattice"}}, "part"),
     "an engine of a later version": ({"hardware": {"rtl": ["bambu"]}}, "bambu"),
-    "io_stream": ({"hardware": {"io": "io_stream"}}, "io"),
+    "io_stream of an engine for arrays": ({"hardware": {"io": "io_stream", "rtl": ["openhls"]}}, "io_parallel"),
     "reuse factor": ({"hardware": {"reuse_factor": 4}}, "reuse"),
     "model name with a path": ({"model": {"name": "../../x"}}, "name"),
     "model name with quotes": ({"model": {"name": 'x"; rm'}}, "name"),

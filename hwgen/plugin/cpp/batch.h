@@ -6,6 +6,8 @@
 #include <thread>
 #include <vector>
 
+#include "../kan4ml/types.h"
+
 namespace kan_csim {
 
 /// \brief Call body(row) for row = 0 .. n_rows-1, in chunks that n_threads threads take as they get free.
@@ -40,6 +42,37 @@ void for_each_row(long long n_rows, int n_threads, BODY body) {
     work();
     for (std::thread &other : others) {
         other.join();
+    }
+}
+
+/// \brief Set the ports y[0 .. N-1] to the raw integers x[0 .. N-1].
+/// \tparam T  type of a port, see kan4ml::raw_bits
+template <class T, unsigned N>
+void write_array(const long long *x, T y[N]) {
+    for (unsigned i = 0; i < N; i++) {
+        y[i] = kan4ml::from_raw<T>(x[i]);
+    }
+}
+
+/// \brief Write the raw integers x[0 .. N-1] to a stream.
+/// \tparam T       type of a beat, see kan4ml::read_vector
+/// \tparam STREAM  hls::stream of T
+template <class T, unsigned N, class STREAM>
+void write_stream(const long long *x, STREAM &y) {
+    for (unsigned b = 0; b < N / T::size; b++) {
+        T beat;
+        for (unsigned j = 0; j < T::size; j++) {
+            beat[j] = kan4ml::from_raw<typename T::value_type>(x[b * T::size + j]);
+        }
+        y.write(beat);
+    }
+}
+
+/// \brief Read what nobody else reads: a stream that is destroyed with beats in it warns.
+template <class STREAM>
+void drain(STREAM &y) {
+    while (!y.empty()) {
+        y.read();
     }
 }
 

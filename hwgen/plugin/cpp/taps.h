@@ -28,6 +28,25 @@ inline void tap(const T x[N], unsigned offset) {
     }
 }
 
+/// \brief Record a stream's N values, which are read and written back: call it where it holds just these.
+/// \tparam T       type of a beat, see kan4ml::read_vector
+/// \tparam N       number of values
+/// \tparam STREAM  hls::stream of T
+template <class T, unsigned N, class STREAM>
+inline void tap_stream(STREAM &stream, unsigned offset) {
+    long long *row = tap_row();
+    if (row == 0) {
+        return;
+    }
+    for (unsigned b = 0; b < N / T::size; b++) {
+        const T beat = stream.read();
+        for (unsigned j = 0; j < T::size; j++) {
+            row[offset + b * T::size + j] = kan4ml::to_raw<typename T::value_type>(beat[j]).to_int64();
+        }
+        stream.write(beat);
+    }
+}
+
 } // namespace kan_csim
 
 #endif

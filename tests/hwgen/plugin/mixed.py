@@ -177,14 +177,16 @@ def configuration(model: nn.Module, shapes: tuple[Shape, ...], backend: str) -> 
     return config
 
 
-def convert(case: Mixed, folder: Path) -> tuple[nn.Module, Any]:
+def convert(case: Mixed, folder: Path, io_type: str = "io_parallel") -> tuple[nn.Module, Any]:
     """Return the torch model and its hls4ml model, converted as a user would."""
     model = case.model()
     with contextlib.redirect_stdout(io.StringIO()):
         config = configuration(model, case.shapes, "VitisKAN")
         for name, change in case.overrides.items():
             config["LayerName"][name].update(change)
-        result = convert_from_pytorch_model(model, backend="VitisKAN", output_dir=str(folder), hls_config=config)
+        result = convert_from_pytorch_model(
+            model, backend="VitisKAN", output_dir=str(folder), hls_config=config, io_type=io_type
+        )
     return model, result
 
 

@@ -81,7 +81,7 @@ def by_name(name: str, **config: Any) -> dict[str, Any]:
 
 
 REFUSED = {
-    "stream": ({"io_type": "io_stream"}, "need io_type io_parallel, not io_stream"),
+    "io type": ({"io_type": "io_serial"}, "have the io_types io_parallel and io_stream, not io_serial; choose one"),
     "reuse": ({"hls_config": {"Model": {"ReuseFactor": 4}}}, "layers_0 must divide the layer's 3 inputs, which 4 does not"),
     "reuse of a layer": (by_name("layers_1", ReuseFactor=2), "ReuseFactor of layer layers_1 must .* set it to 1 or 3"),
     "no reuse": (by_name("layers_1", ReuseFactor=0), "ReuseFactor of layer layers_1 must be a positive integer, not 0"),
