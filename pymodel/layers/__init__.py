@@ -6,8 +6,10 @@ from pymodel.layers._build import FAMILIES, build_kan, family_of
 from pymodel.layers._efficient_kan import MAX_ORDER, EfficientKAN, EfficientKANLinear
 from pymodel.layers._fast_kan import FastKAN, FastKANLinear
 from pymodel.layers._float_file import load_float, save_float
-from pymodel.layers._frozen import INPUT_NAME, CoderFacts, FrozenKAN, FrozenKANLinear
+from pymodel.layers._frozen import INPUT_NAME, CoderFacts, FrozenKAN, FrozenKANLinear, frozen_layer
+from pymodel.layers._frozen_arithmetic import FrozenNorm, FrozenProduct
 from pymodel.layers._frozen_file import load_frozen, save_frozen
+from pymodel.layers._frozen_layer import FrozenLayer
 from pymodel.layers._functions import (
     BSplineFunctions,
     Functions,
@@ -36,6 +38,9 @@ __all__ = [
     "FastKANLinear",
     "FrozenKAN",
     "FrozenKANLinear",
+    "FrozenLayer",
+    "FrozenNorm",
+    "FrozenProduct",
     "Functions",
     "GramFunctions",
     "KAGNLinear",
@@ -47,6 +52,7 @@ __all__ = [
     "ensure_layer_handlers",
     "family_of",
     "feature_table",
+    "frozen_layer",
     "gram_factor",
     "gram_values",
     "load_float",

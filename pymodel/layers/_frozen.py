@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pymodel.errors import DataError, IRError, ModelError
+from pymodel.errors import IRError, ModelError
 from pymodel.ir import (
     AffineCoder,
     BaseBranch,
@@ -30,23 +30,23 @@ from pymodel.ir import (
     IntArray,
     KanIR,
     KanLinear,
+    Node,
     NodeKind,
-    Quantize,
+    Norm,
+    Product,
     Rescale,
     SplineBranch,
-    Task,
     check_name,
     make_basis,
 )
-from pymodel.layers._handlers import ensure_layer_handlers
+from pymodel.layers._frozen_arithmetic import FrozenNorm, FrozenProduct
+from pymodel.layers._frozen_layer import FrozenLayer, as_array, type_name
 from pymodel.layers._units import dense_basis
 
-__all__ = ["INPUT_NAME", "BasisFacts", "CoderFacts", "FrozenKAN", "FrozenKANLinear"]
+__all__ = ["INPUT_NAME", "BasisFacts", "CoderFacts", "FrozenKAN", "FrozenKANLinear", "frozen_layer"]
 
 #: Name of the input node of a lowered model; hls4ml names its input likewise, after `forward`'s argument.
 INPUT_NAME = "x"
-#: Rows are processed in blocks of at most this many float64 basis values (32 MiB).
-_BLOCK_VALUES = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -80,17 +80,12 @@ class BasisFacts:
     n_tables: int
 
 
-class FrozenKANLinear(nn.Module):
+class FrozenKANLinear(FrozenLayer):
     """One layer of the KAN IR, either as basis unit and weights (`KanLinear`) or as edge tables (`EdgeTable`).
-
-    `forward` takes real inputs (…, in_features), rounds them to `in_type` (RND, SAT) and returns `Y * out_type.lsb`,
-    float64, (…, out_features); between KAN layers the LSB is 1, so the real numbers are the next layer's codes.
 
     Attributes:
         form: `NodeKind.KAN_LINEAR` or `NodeKind.EDGE_TABLE`.
-        in_type, out_type: fixed-point types of the input and output integers.
         in_features, out_features: I and N.
-        value_lsb, value_offset: the output integer Y stands for the real `value_offset + value_lsb * Y`.
         coder, base_coder: scalars of the coders (`base_coder` is None without a base branch).
         shift: of the rescale.
         basis: the basis unit (None in the EdgeTable form).
@@ -118,13 +113,10 @@ class FrozenKANLinear(nn.Module):
     tables: Tensor
 
     def __init__(self, node: KanLinear | EdgeTable, in_type: FixedPoint) -> None:
-        super().__init__()
-        ensure_layer_handlers()
-        _check_bound(node, in_type)
+        if not isinstance(node, KanLinear | EdgeTable):
+            raise IRError(f"a frozen layer computes a KanLinear or EdgeTable node, not a {type(node).__name__}")
+        super().__init__(node, in_type)
         self.form = node.kind
-        self.in_type, self.out_type = in_type, node.out_type
-        self.in_features, self.out_features = node.n_in, node.n_out
-        self.value_lsb, self.value_offset = float(node.value_lsb), float(node.value_offset)
         self.base_coder: CoderFacts | None = None
         self.basis: BasisFacts | None = None
         self.activation, self.base_lsb = "", 1.0
@@ -145,10 +137,6 @@ class FrozenKANLinear(nn.Module):
         self.shift = rescale.shift
         self._put(spline_mult=rescale.spline_mult, base_mult=rescale.base_mult, bias=rescale.bias)
 
-    def _put(self, **arrays: IntArray) -> None:
-        for name, array in arrays.items():
-            self.register_buffer(name, torch.from_numpy(array.astype(np.int64, copy=True)))
-
     def _put_coder(self, name: str, coder: AffineCoder) -> CoderFacts:
         self._put(**{f"{name}_mult": coder.mult, f"{name}_offset": coder.offset})
         return CoderFacts(coder.shift, coder.n_codes, float(coder.low), float(coder.step))
@@ -161,7 +149,7 @@ class FrozenKANLinear(nn.Module):
     def ir_node(self, name: str, source: str) -> KanLinear | EdgeTable:
         """Return the layer as an IR node called `name` that reads the node `source`, from the buffers as they are."""
         coder = _coder_node(self.coder, self.coder_mult, self.coder_offset)
-        bias = _array(self.bias)
+        bias = as_array(self.bias)
         if self.form is NodeKind.EDGE_TABLE:
             return EdgeTable(
                 name=name,
@@ -170,21 +158,21 @@ class FrozenKANLinear(nn.Module):
                 value_lsb=self.value_lsb,
                 value_offset=self.value_offset,
                 coder=coder,
-                tables=_array(self.tables),
+                tables=as_array(self.tables),
                 bias=bias,
                 shift=self.shift,
             )
         assert self.basis is not None
-        parts = self.basis.scalars | {name: _array(buffer) for name, buffer in self._basis_buffers().items()}
+        parts = self.basis.scalars | {name: as_array(buffer) for name, buffer in self._basis_buffers().items()}
         basis = make_basis(self.basis.kind, self.basis.implementation, parts | {"knots": np.array(self.basis.knots)})
         base = None
         if self.base_coder is not None:
             base = BaseBranch(
                 coder=_coder_node(self.base_coder, self.base_coder_mult, self.base_coder_offset),
                 activation=self.activation,
-                table=_array(self.base_table),
+                table=as_array(self.base_table),
                 lsb=self.base_lsb,
-                weights=_array(self.base_weights),
+                weights=as_array(self.base_weights),
             )
         return KanLinear(
             name=name,
@@ -192,10 +180,10 @@ class FrozenKANLinear(nn.Module):
             out_type=self.out_type,
             value_lsb=self.value_lsb,
             value_offset=self.value_offset,
-            spline=SplineBranch(coder=coder, basis=basis, weights=_array(self.spline_weights)),
+            spline=SplineBranch(coder=coder, basis=basis, weights=as_array(self.spline_weights)),
             base=base,
             rescale=Rescale(
-                spline_mult=_array(self.spline_mult), base_mult=_array(self.base_mult), bias=bias, shift=self.shift
+                spline_mult=as_array(self.spline_mult), base_mult=as_array(self.base_mult), bias=bias, shift=self.shift
             ),
         )
 
@@ -238,55 +226,27 @@ class FrozenKANLinear(nn.Module):
         return dense_basis(basis.kind, basis.implementation, basis.scalars, buffers, basis.n_basis).double()
 
     @property
-    def _rows_per_block(self) -> int:
+    def _values_per_row(self) -> int:
         per_input = self.out_features if self.form is NodeKind.EDGE_TABLE else self.spline_weights.shape[-1]
-        return max(1, _BLOCK_VALUES // (self.in_features * int(per_input)))
-
-    def _blocks(self, X: Tensor) -> Tensor:
-        parts = [self.integers(block) for block in torch.split(X, self._rows_per_block)]
-        return torch.cat(parts) if parts else X.new_zeros(0, self.out_features)
-
-    @torch.no_grad()
-    def forward(self, x: Tensor) -> Tensor:
-        """Return `Y * out_type.lsb`, float64, (…, N), for real inputs (…, I) that are rounded to `in_type` first.
-
-        Raises:
-            DataError: if an input is NaN or infinite, or the last dimension is not I.
-        """
-        if x.shape[-1:] != (self.in_features,):
-            raise DataError(f"inputs of {self.in_features} features were expected, not a shape of {tuple(x.shape)}")
-        real = x.reshape(-1, self.in_features).double()
-        if not bool(torch.isfinite(real).all()):
-            raise DataError("expected finite inputs, found NaN or infinity; clean the data before the model reads it")
-        exact = real * 2.0**self.in_type.frac
-        scaled = torch.floor(exact)
-        # Not floor(x + 0.5): in float64 that sum rounds 0.49999999999999994 up to 1.
-        scaled = scaled + (exact - scaled >= 0.5)
-        X = scaled.clamp(self.in_type.min_int, self.in_type.max_int).long()
-        return (self._blocks(X).double() * self.out_type.lsb).reshape(*x.shape[:-1], self.out_features)
-
-    def run(self, X: IntArray) -> IntArray:
-        """Return the integers (rows, N) of input integers (rows, I), in blocks of bounded memory.
-
-        Raises:
-            DataError: if `X` is not an integer array of that shape within `in_type`.
-        """
-        array = np.asarray(X)
-        if array.ndim != 2 or array.shape[1] != self.in_features or array.dtype.kind not in "iu":
-            raise DataError(
-                f"integers of shape (rows, {self.in_features}) were expected, not {array.dtype} of {array.shape}; "
-                "quantize the features first"
-            )
-        low, high = self.in_type.min_int, self.in_type.max_int
-        if array.size and not low <= int(array.min()) <= int(array.max()) <= high:
-            raise DataError(f"input integers must lie in {low} … {high}; quantize the features with the input type")
-        tensor = torch.from_numpy(array.astype(np.int64)).to(self.bias.device)
-        return _array(self._blocks(tensor))
+        return self.in_features * int(per_input)
 
     def extra_repr(self) -> str:
         """Return what `print(model)` shows."""
-        types = f"in={_type_name(self.in_type)}, out={_type_name(self.out_type)}"
+        types = f"in={type_name(self.in_type)}, out={type_name(self.out_type)}"
         return f"{self.in_features}, {self.out_features}, {self.form.name.lower()}, {types}, codes={self.coder.n_codes}"
+
+
+def frozen_layer(node: Node, in_type: FixedPoint) -> FrozenLayer | None:
+    """Return the torch module that computes `node` on integers of `in_type`, or None for a kind that has none."""
+    match node:
+        case KanLinear() | EdgeTable():
+            return FrozenKANLinear(node, in_type)
+        case Product():
+            return FrozenProduct(node, in_type)
+        case Norm():
+            return FrozenNorm(node, in_type)
+        case _:
+            return None
 
 
 class FrozenKAN(nn.Module):
@@ -295,13 +255,13 @@ class FrozenKAN(nn.Module):
     Attributes:
         name: of the model, a plain identifier.
         host: what the host applies before and after.
-        layers: `nn.Sequential` of :class:`FrozenKANLinear`; their names in the IR are `layers_0`, `layers_1`, …
+        layers: `nn.Sequential` of :class:`FrozenLayer`; their names in the IR are `layers_0`, `layers_1`, …
 
     Raises:
         ModelError: if there is no layer, or the layers' shapes or types do not meet.
     """
 
-    def __init__(self, name: str, host: HostSpec, layers: Iterable[FrozenKANLinear]) -> None:
+    def __init__(self, name: str, host: HostSpec, layers: Iterable[FrozenLayer]) -> None:
         super().__init__()
         self.name = check_name(name, "model")
         self.host = host
@@ -311,8 +271,8 @@ class FrozenKAN(nn.Module):
         for index, (first, second) in enumerate(pairwise(chain)):
             if first.out_features != second.in_features or first.out_type != second.in_type:
                 raise ModelError(
-                    f"layers_{index} gives {first.out_features} outputs of {_type_name(first.out_type)}, but "
-                    f"layers_{index + 1} reads {second.in_features} of {_type_name(second.in_type)}; freeze again"
+                    f"layers_{index} gives {first.out_features} outputs of {type_name(first.out_type)}, but "
+                    f"layers_{index + 1} reads {second.in_features} of {type_name(second.in_type)}; freeze again"
                 )
         if len(host.features) != chain[0].in_features:
             raise ModelError(
@@ -322,27 +282,28 @@ class FrozenKAN(nn.Module):
 
     @classmethod
     def from_ir(cls, ir: KanIR) -> FrozenKAN:
-        """Return the torch model of a chain of KAN layers; layers are renamed by position.
+        """Return the torch model of a chain of layers; they are renamed by position.
 
         Raises:
             ModelError: if the program is not a chain.
         """
-        layers: list[FrozenKANLinear] = []
+        layers: list[FrozenLayer] = []
         source = ir.input
         name = source.name
         for node in ir.nodes[1:]:
-            if not isinstance(node, KanLinear | EdgeTable) or node.inputs != (name,):
+            layer = frozen_layer(node, ir.in_type(node)) if node.inputs == (name,) else None
+            if layer is None:
                 raise ModelError(
                     f"layer {node.name} does not continue a chain of KAN layers; only chains are supported"
                 )
-            layers.append(FrozenKANLinear(node, ir.in_type(node)))
+            layers.append(layer)
             name = node.name
         return cls(ir.name, ir.host, layers)
 
-    def named_layers(self) -> Iterator[tuple[str, FrozenKANLinear]]:
+    def named_layers(self) -> Iterator[tuple[str, FrozenLayer]]:
         """Yield (IR name, layer) in order."""
         for index, layer in enumerate(self.layers):
-            assert isinstance(layer, FrozenKANLinear)
+            assert isinstance(layer, FrozenLayer)
             yield f"layers_{index}", layer
 
     @property
@@ -371,10 +332,6 @@ class FrozenKAN(nn.Module):
         return values
 
 
-def _array(tensor: Tensor) -> IntArray:
-    return np.asarray(tensor.detach().cpu().numpy(), dtype=np.int64)
-
-
 def _basis_facts(basis: Basis) -> BasisFacts:
     return BasisFacts(
         kind=basis.kind,
@@ -389,8 +346,8 @@ def _basis_facts(basis: Basis) -> BasisFacts:
 
 def _coder_node(facts: CoderFacts, mult: Tensor, offset: Tensor) -> AffineCoder:
     return AffineCoder(
-        mult=_array(mult),
-        offset=_array(offset),
+        mult=as_array(mult),
+        offset=as_array(offset),
         shift=facts.shift,
         n_codes=facts.n_codes,
         low=facts.low,
@@ -401,17 +358,3 @@ def _coder_node(facts: CoderFacts, mult: Tensor, offset: Tensor) -> AffineCoder:
 def _codes(X: Tensor, facts: CoderFacts, mult: Tensor, offset: Tensor) -> Tensor:
     """Return `clip((X*mult + offset) >> shift, 0, C-1)`; `>>` of int64 floors."""
     return ((X * mult + offset) >> facts.shift).clamp(0, facts.n_codes - 1)
-
-
-def _type_name(kind: FixedPoint) -> str:
-    return f"{'fixed' if kind.signed else 'ufixed'}<{kind.width},{kind.integer}>"
-
-
-def _check_bound(node: KanLinear | EdgeTable, in_type: FixedPoint) -> None:
-    """Raise IRError unless every sum of the layer is exact in float64 for inputs of `in_type`."""
-    if not isinstance(node, KanLinear | EdgeTable):
-        raise IRError(f"a frozen layer computes a KanLinear or EdgeTable node, not a {type(node).__name__}")
-    n_in = node.n_in
-    host = HostSpec(Task.REGRESSION, ("",) * n_in, (0.0,) * n_in, (1.0,) * n_in)
-    source = Quantize(node.inputs[0], (), in_type, in_type.lsb, 0.0, size=n_in)
-    KanIR(name="bound", nodes=(source, node), output=node.name, host=host)

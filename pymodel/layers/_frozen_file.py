@@ -20,6 +20,8 @@ from pymodel.ir import (
     IntArray,
     KanLinear,
     NodeKind,
+    Norm,
+    Product,
     Rescale,
     SplineBranch,
     basis_class,
@@ -38,7 +40,9 @@ from pymodel.ir.strict import (
     host_to_json,
     numbers_from,
 )
-from pymodel.layers._frozen import CoderFacts, FrozenKAN, FrozenKANLinear
+from pymodel.layers._frozen import CoderFacts, FrozenKAN, FrozenKANLinear, frozen_layer
+from pymodel.layers._frozen_arithmetic import FrozenNorm, FrozenProduct
+from pymodel.layers._frozen_layer import FrozenLayer
 from pymodel.layers._safetensors import read_file, write_file
 
 __all__ = ["load_frozen", "save_frozen"]
@@ -47,22 +51,31 @@ _KIND = "frozen_kan"
 #: In schema 1 every basis is a ROM with one table.
 _SCHEMA = 2
 _READABLE = (1, _SCHEMA)
+_KINDS: dict[type[FrozenLayer], NodeKind] = {FrozenProduct: NodeKind.PRODUCT, FrozenNorm: NodeKind.NORM}
+_NORM_FACTS = ("epsilon", "table_bits", "table_fraction", "fraction")
 
 
 def _coder_to_json(facts: CoderFacts) -> Fields:
     return {"shift": facts.shift, "n_codes": facts.n_codes, "low": facts.low, "step": facts.step}
 
 
-def _layer_to_json(layer: FrozenKANLinear) -> Fields:
+def _layer_to_json(layer: FrozenLayer) -> Fields:
+    assert isinstance(layer, FrozenKANLinear | FrozenProduct | FrozenNorm)
+    kind = layer.form if isinstance(layer, FrozenKANLinear) else _KINDS[type(layer)]
     common: Fields = {
-        "form": layer.form.name.lower(),
+        "form": kind.name.lower(),
         "in_type": layer.in_type.to_json(),
         "out_type": layer.out_type.to_json(),
         "value_lsb": layer.value_lsb,
         "value_offset": layer.value_offset,
         "shift": layer.shift,
-        "coder": _coder_to_json(layer.coder),
     }
+    if isinstance(layer, FrozenProduct):
+        return common
+    if isinstance(layer, FrozenNorm):
+        passed = None if layer.passed is None else _coder_to_json(CoderFacts(*layer.passed))
+        return common | {name: getattr(layer, name) for name in _NORM_FACTS} | {"passed": passed}
+    common["coder"] = _coder_to_json(layer.coder)
     if layer.form is NodeKind.EDGE_TABLE:
         return common
     base = None
@@ -134,15 +147,34 @@ def _basis_from(value: Fields, where: str, tensors: _Tensors, prefix: str, n_bas
     return make_basis(BasisKind[kind], Implementation[implementation], parts)
 
 
-def _layer_from(value: object, index: int, tensors: _Tensors, schema: int) -> FrozenKANLinear:
+def _arithmetic_from(f: Fields, where: str, tensors: _Tensors, prefix: str, common: Fields) -> Product | Norm:
+    parts: Fields = {"shift": f["shift"]}
+    if "passed" not in f:
+        return Product(
+            **common, **parts, **{name: tensors.take(f"{prefix}{name}") for name in ("arity", "mult", "bias")}
+        )
+    names = {"gamma": "gamma", "beta": "bias", "table": "table"}
+    parts |= {name: tensors.take(f"{prefix}{buffer}") for name, buffer in names.items()}
+    parts |= {name: f[name] for name in _NORM_FACTS}
+    passed = None
+    if f["passed"] is not None:
+        passed = _coder_from(f["passed"], f"{where}.passed", tensors, f"{prefix}passed")
+    return Norm(**common, **parts, passed=passed)
+
+
+def _layer_from(value: object, index: int, tensors: _Tensors, schema: int) -> FrozenLayer:
     where, prefix = f"layers[{index}]", f"layers.{index}."
     name = f"layers_{index}"
     form = str(value.get("form")) if isinstance(value, dict) else ""
     kind = enum_from(NodeKind, form.upper(), f"{where}.form") if form else NodeKind.QUANTIZE
     extra: dict[str, type | tuple[type, ...]] = {}
     if kind is NodeKind.KAN_LINEAR:
-        extra = {"basis": dict, "base": (dict, type(None))}
-    elif kind is not NodeKind.EDGE_TABLE:
+        extra = {"coder": dict, "basis": dict, "base": (dict, type(None))}
+    elif kind is NodeKind.EDGE_TABLE:
+        extra = {"coder": dict}
+    elif kind is NodeKind.NORM:
+        extra = {**dict.fromkeys(_NORM_FACTS, int), "passed": (dict, type(None))}
+    elif kind is not NodeKind.PRODUCT:
         raise ModelError(f"{where} is not a layer that can be frozen; build the model again")
     f = check_fields(
         value,
@@ -153,12 +185,10 @@ def _layer_from(value: object, index: int, tensors: _Tensors, schema: int) -> Fr
         value_lsb=NUMBER,
         value_offset=NUMBER,
         shift=int,
-        coder=dict,
         **extra,
     )
     value_lsb, value_offset = numbers_from([f["value_lsb"], f["value_offset"]], where)
     in_type = fixed_from(f["in_type"], f"{where}.in_type")
-    coder = _coder_from(f["coder"], f"{where}.coder", tensors, f"{prefix}coder")
     common: dict[str, Any] = {
         "name": name,
         "inputs": ("source",),
@@ -166,6 +196,11 @@ def _layer_from(value: object, index: int, tensors: _Tensors, schema: int) -> Fr
         "value_lsb": value_lsb,
         "value_offset": value_offset,
     }
+    if kind in (NodeKind.PRODUCT, NodeKind.NORM):
+        layer = frozen_layer(_arithmetic_from(f, where, tensors, prefix, common), in_type)
+        assert layer is not None
+        return layer
+    coder = _coder_from(f["coder"], f"{where}.coder", tensors, f"{prefix}coder")
     bias = tensors.take(f"{prefix}bias")
     if kind is NodeKind.EDGE_TABLE:
         tables = tensors.take(f"{prefix}tables")
