@@ -150,9 +150,8 @@ def _basis_from(value: Fields, where: str, tensors: _Tensors, prefix: str, n_bas
 def _arithmetic_from(f: Fields, where: str, tensors: _Tensors, prefix: str, common: Fields) -> Product | Norm:
     parts: Fields = {"shift": f["shift"]}
     if "passed" not in f:
-        return Product(
-            **common, **parts, **{name: tensors.take(f"{prefix}{name}") for name in ("arity", "mult", "bias")}
-        )
+        parts |= {name: tensors.take(f"{prefix}{name}") for name in ("arity", "mult", "bias")}
+        return Product(**common, **parts)
     names = {"gamma": "gamma", "beta": "bias", "table": "table"}
     parts |= {name: tensors.take(f"{prefix}{buffer}") for name, buffer in names.items()}
     parts |= {name: f[name] for name in _NORM_FACTS}

@@ -54,7 +54,7 @@ def test_blocks_of_rows_do_not_change_anything(monkeypatch: pytest.MonkeyPatch) 
     ir = random_ir(3, widths=(6, 5, 2))
     X = random_inputs(ir, 50, np.random.default_rng(0))
     whole = FrozenKAN.from_ir(ir).run(X)
-    monkeypatch.setattr("pymodel.layers._frozen._BLOCK_VALUES", 1)
+    monkeypatch.setattr("pymodel.layers._frozen_layer._BLOCK_VALUES", 1)
     assert_same(whole, FrozenKAN.from_ir(ir).run(X))
 
 
