@@ -163,6 +163,10 @@ class Machine:
         total = self._size(address.target)
         low, high, unit = self._range(address, tight=False)
         if low < 0 or high + size > total:
+            found = self.builder.exact(address.offset.constant, address.offset.terms, self.condition)
+            if found is not None:
+                low, high = found
+        if low < 0 or high + size > total:
             low, high, unit = self._range(address, tight=True)
         if low < 0 or high + size > total:
             what = f"an index into {address.target.name!r} that may reach byte {high if low >= 0 else low} of {total}"

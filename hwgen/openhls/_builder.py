@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hwgen.openhls._assume import assume, fact_under
+from hwgen.openhls._exhaust import Exhaust
 from hwgen.openhls._linear import Form, form_of, limited
 from hwgen.openhls._narrow import Fact, fact_of
 from hwgen.openhls._ops import Op, Program, apply, wrap
@@ -30,6 +31,7 @@ class Builder:
         self._known: dict[tuple[Any, ...], int] = {}
         self._forms: dict[int, Form] = {}
         self._tight = Tight(self.program.ops, self.facts, self._forms)
+        self._exhaust = Exhaust(self.program.ops, self.facts)
 
     def input(self, key: tuple[str, int], width: int, fact: Fact) -> int:
         """Return the number of an input of `width` bits whose values obey `fact`."""
@@ -119,6 +121,10 @@ class Builder:
     def tight(self, number: int) -> tuple[int, int]:
         """Return bounds of an operation that take dependences between its parts into account; slower than `facts`."""
         return self._tight.bounds(number)
+
+    def exact(self, constant: int, terms: Sequence[tuple[int, int]], condition: int) -> tuple[int, int] | None:
+        """Return bounds of a sum where a condition holds by trying all values; see :meth:`.Exhaust.bounds`."""
+        return self._exhaust.bounds(constant, terms, condition)
 
     # What other operations are made of.
 

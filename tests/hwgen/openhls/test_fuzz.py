@@ -13,6 +13,7 @@ from hwgen.openhls._check import kernel_vectors, self_check
 from hwgen.openhls._clang import Source
 from hwgen.openhls._csim import ap_types_folder
 from hwgen.openhls._engine import make_pipeline
+from hwgen.openhls._exhaust import columns
 from hwgen.openhls._ifconvert import Flat, flatten
 from hwgen.openhls._interface import Direction, Interface, Port
 from hwgen.openhls._jit import Call, CallPort
@@ -78,6 +79,7 @@ def test_intervals_hold_and_every_station_agrees(seed: int, tmp_path: Path) -> N
     X[:4] = np.array([0, -1, -(1 << 15), (1 << 15) - 1])[:, None]
     expected = _run_jit(text, programs, X, tmp_path)
     program, facts = flat.builder.program, flat.builder.facts
+    history: dict[int, list[int]] = {number: [] for number in program.live()}
     for row in range(ROWS):
         values: dict[int, int] = {}
         for number in program.live():
@@ -90,7 +92,13 @@ def test_intervals_hold_and_every_station_agrees(seed: int, tmp_path: Path) -> N
             fact = facts[number]
             assert fact.low <= values[number] <= fact.high, (op, fact, values[number])
             assert values[number] % (1 << fact.zeros) == 0, (op, fact, values[number])
+            history[number].append(values[number])
         assert [values[program.outputs["y", k]] for k in range(programs)] == expected[row].tolist()
+    for number, want in history.items():  # what proves addresses computes the same, a column at a time
+        op = program.ops[number]
+        if op.args and all(program.ops[n].width <= 64 for n in (number, *op.args)):
+            args = [np.array(history[a], dtype=np.int64) for a in op.args]
+            assert columns(op, args, [program.ops[a].width for a in op.args]).tolist() == want, op
     package = xls_package(flat.builder, flat.interface, "random")
     outs = slots(flat.interface.outputs)
     got = interpret(tmp_path, package, X, in_width=16, n_out=programs, out_width=outs.width, signed=True, interpreted=4)
