@@ -4,6 +4,8 @@
 #include "edge_table.h"
 #include "kan_dense.h"
 #include "kan_dense_rolled.h"
+#include "layer_norm.h"
+#include "product.h"
 #include "stream_vector.h"
 
 namespace kan4ml {
@@ -72,6 +74,34 @@ void edge_rows_stream(hls::stream<data_T> &x, hls::stream<res_T> &y, const TABLE
 #pragma HLS ARRAY_PARTITION variable = out complete
     read_vector<data_T, CONFIG::n_in>(x, in);
     edge_rows<typename data_T::value_type, typename res_T::value_type, CONFIG>(in, out, tables...);
+    write_vector<res_T, CONFIG::n_out>(out, y);
+}
+
+/// \brief The layer of product.h between two streams. Parameters as in kan_dense_stream.
+///
+/// \tparam CONFIG  as in product
+template <class data_T, class res_T, class CONFIG, class... TABLES>
+void product_stream(hls::stream<data_T> &x, hls::stream<res_T> &y, const TABLES &...tables) {
+    typename data_T::value_type in[CONFIG::n_in];
+#pragma HLS ARRAY_PARTITION variable = in complete
+    typename res_T::value_type out[CONFIG::n_out];
+#pragma HLS ARRAY_PARTITION variable = out complete
+    read_vector<data_T, CONFIG::n_in>(x, in);
+    product<typename data_T::value_type, typename res_T::value_type, CONFIG>(in, out, tables...);
+    write_vector<res_T, CONFIG::n_out>(out, y);
+}
+
+/// \brief The layer of layer_norm.h between two streams. Parameters as in kan_dense_stream.
+///
+/// \tparam CONFIG  as in layer_norm
+template <class data_T, class res_T, class CONFIG, class... TABLES>
+void layer_norm_stream(hls::stream<data_T> &x, hls::stream<res_T> &y, const TABLES &...tables) {
+    typename data_T::value_type in[CONFIG::n_in];
+#pragma HLS ARRAY_PARTITION variable = in complete
+    typename res_T::value_type out[CONFIG::n_out];
+#pragma HLS ARRAY_PARTITION variable = out complete
+    read_vector<data_T, CONFIG::n_in>(x, in);
+    layer_norm<typename data_T::value_type, typename res_T::value_type, CONFIG>(in, out, tables...);
     write_vector<res_T, CONFIG::n_out>(out, y);
 }
 

@@ -89,6 +89,8 @@ SABOTAGE = [
         "edge_table": ("in::total(acc[o]) + b;", "in::total(acc[o]) + 0 * b;"),
         "kan_dense": ("code[i] = spline_code[i];", "code[i] = spline_code[0];"),
         "kan_dense_rolled": ("base_weights[i][o]", "base_weights[r][o]"),
+        "layer_norm": ("rounded = value + 1;", "rounded = value;"),
+        "product": ("(j < (unsigned)arity[o])", "(j + 1 < (unsigned)arity[o])"),
     },
     {
         "dense_stream": ("(in, out, tables...)", "(in, out, tables...), out[0] = out[1]"),
