@@ -12,6 +12,7 @@ from hls4ml.utils.torch import CustomFXTracer
 from torch.fx import map_arg
 
 from hwgen.plugin._layer import INPUT_SHAPE, LAYER, ir_name
+from hwgen.plugin._profile import profile_doubles
 from hwgen.plugin._stock import check_indexing
 from pymodel.errors import ModelError
 from pymodel.layers import FrozenKAN, FrozenKANLinear
@@ -151,6 +152,7 @@ def _check_outputs() -> None:
         layers, inputs, outputs = original(config, *args, **kwargs)
         if any(layer["class_name"] == LAYER for layer in layers):
             check_indexing(config["PytorchModel"])
+            profile_doubles()
             outputs = _outputs_in_order(config["PytorchModel"], [layer["name"] for layer in layers], outputs)
         return layers, inputs, outputs
 

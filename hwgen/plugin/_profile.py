@@ -1,15 +1,20 @@
-"""The constants of a KAN layer as hls4ml's profiling reads weights."""
+"""What hls4ml's profiling needs of models with KAN layers: constants as weights, and activations in float64."""
 
 from __future__ import annotations
 
+import functools
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from hls4ml.model.types import IntegerPrecisionType, NamedType
+from torch import nn
 
 from pymodel.ir import EdgeTable, IntArray, KanLinear, signed_width
 
-__all__ = ["Constants", "constants"]
+__all__ = ["Constants", "constants", "profile_doubles"]
 
 
 @dataclass(frozen=True)
@@ -39,3 +44,48 @@ def constants(node: KanLinear | EdgeTable) -> list[Constants]:
     if isinstance(node, EdgeTable):
         return [_of("tables", node.tables), _of("bias", node.bias)]
     return [_of("spline_weights", node.spline.weights), _of("bias", node.rescale.bias)]
+
+
+class _Doubles:
+    """The layers of a model, the first of which converts its input to float64, under the names that they had."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+
+    def children(self) -> Iterator[nn.Module]:
+        """Yield the layers, as `nn.Module.children` does."""
+        for index, layer in enumerate(self._model.children()):
+            if index > 0:
+                yield layer
+                continue
+            first = type(type(layer).__name__, (_First,), {})(layer)
+            yield first
+
+
+class _First(nn.Module):
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.layer(x.double())
+
+
+def profile_doubles() -> None:
+    """Let `hls4ml.model.profiling`, if it is imported, run float64 models in float64; idempotent.
+
+    hls4ml makes float32 of the data, which stock layers of a float64 model refuse; a model that mixes them with KAN
+    layers is float64, because frozen layers give float64. Called whenever a model with KAN layers is converted, which
+    `numerical` does before it looks at activations.
+    """
+    module: Any = sys.modules.get("hls4ml.model.profiling")
+    if module is None or hasattr(module.activations_torch, "__wrapped__"):
+        return
+    original = module.activations_torch
+
+    @functools.wraps(original)
+    def activations_torch(model: Any, *args: Any, **kwargs: Any) -> Any:
+        doubles = any(p.dtype is torch.float64 for p in model.parameters())
+        return original(_Doubles(model) if doubles else model, *args, **kwargs)
+
+    module.activations_torch = activations_torch

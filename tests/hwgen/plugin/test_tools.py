@@ -7,13 +7,13 @@ import io
 from pathlib import Path
 from typing import Any
 
-import hls4ml
 import numpy as np
 import pytest
 import torch
 from hls4ml.backends import get_available_backends
 from hls4ml.converters import convert_from_pytorch_model
 from hls4ml.utils import config_from_pytorch_model
+from hls4ml.utils import plot
 from hls4ml.utils.plot import check_pydot
 from torch import nn
 
@@ -240,27 +240,43 @@ def test_constants_are_shown_to_profiling_and_not_to_the_writer(thin: FrozenKAN,
     assert sum(len(layer.get_weights()) for layer in model.get_layers()) == 8
 
 
-def test_profiling(tmp_path: Path) -> None:
-    pytest.importorskip("pandas", reason="hls4ml.model.profiling needs pandas")
-    pytest.importorskip("seaborn", reason="hls4ml.model.profiling needs seaborn")
+@pytest.mark.parametrize("mixed", [False, True])
+def test_profiling(mixed: bool, tmp_path: Path) -> None:
     import matplotlib.pyplot as plt
 
     plt.switch_backend("Agg")
     from hls4ml.model.profiling import numerical
 
-    model = nn.Sequential(kan(4, 3, 2)).eval().double()
-    hls_model = hls(model, tmp_path, (4,), _0_layers_0={"Trace": True}, _0_layers_1={"Trace": True})
+    layers = (nn.Linear(4, 5), nn.ReLU(), kan(5, 3), nn.Linear(3, 2)) if mixed else (kan(4, 3, 2),)
+    model = nn.Sequential(*layers).eval().double()
+    names = ["_0", "_1", "_2_layers_0", "_3"] if mixed else ["_0_layers_0", "_0_layers_1"]
+    hls_model = hls(model, tmp_path, (4,), **{name: {"Trace": True} for name in names})
     with contextlib.redirect_stdout(io.StringIO()):
         figures = numerical(model=model, hls_model=hls_model, X=np.random.default_rng(0).normal(size=(50, 4)))
     assert all(figure is not None for figure in figures)
-    labels = [label.get_text() for label in figures[3].axes[0].get_yticklabels()]
-    assert sorted(labels) == ["_0_layers_0", "_0_layers_1"]
+    before, after = ([label.get_text() for label in figure.axes[0].get_yticklabels()] for figure in figures[2:])
+    assert before[::-1] == [type(layer).__name__ for layer in layers]
+    assert sorted(after) == names
     plt.close("all")
 
 
-@pytest.mark.skipif(not check_pydot(), reason="hls4ml.utils.plot_model needs pydot and the program dot")
-def test_plot(thin: FrozenKAN, tmp_path: Path) -> None:
+def test_plot(thin: FrozenKAN, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is drawn, down to the precisions; drawing it needs another program."""
+    monkeypatch.setattr(plot, "check_pydot", lambda: True)
+    model = hls(thin, tmp_path / "project", (1,), layers_1={"Strategy": "EdgeTable"})
+    graph = plot.model_to_dot(model, show_shapes=True, show_precision=True)
+    labels = [node.get_label() for node in graph.get_nodes() if node.get_label()]
+    assert len(labels) == len(WIDTHS)
+    assert len(graph.get_edges()) == len(WIDTHS) - 1
+    for layer, label in zip(model.get_layers(), labels, strict=True):
+        precision = str(layer.get_output_variable().type.precision).replace("<", "&lt;").replace(">", "&gt;")
+        assert layer.name in label
+        assert precision in label
+
+
+@pytest.mark.skipif(not check_pydot(), reason="drawing needs the program dot: Debian's package graphviz")
+def test_plot_to_a_file(thin: FrozenKAN, tmp_path: Path) -> None:
     model = hls(thin, tmp_path / "project", (1,))
     picture = tmp_path / "model.png"
-    hls4ml.utils.plot_model(model, show_shapes=True, show_precision=True, to_file=str(picture))
+    plot.plot_model(model, show_shapes=True, show_precision=True, to_file=str(picture))
     assert picture.stat().st_size > 0
