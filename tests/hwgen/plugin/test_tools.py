@@ -12,8 +12,7 @@ import pytest
 import torch
 from hls4ml.backends import get_available_backends
 from hls4ml.converters import convert_from_pytorch_model
-from hls4ml.utils import config_from_pytorch_model
-from hls4ml.utils import plot
+from hls4ml.utils import config_from_pytorch_model, plot
 from hls4ml.utils.plot import check_pydot
 from torch import nn
 
