@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +109,12 @@ def document(results: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def recorded(names: Iterable[str]) -> dict[str, Any]:
+    """Return the results that are recorded for headers that exist, by name."""
+    results = json.loads(RESULT.read_text(encoding="utf-8"))["headers"] if RESULT.exists() else {}
+    return {name: result for name, result in results.items() if name in set(names)}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--changed", action="store_true", help="skip headers whose recorded run is still valid")
@@ -116,12 +122,11 @@ def main() -> int:
     arguments = parser.parse_args()
     names = [path.stem for path in sorted((HLS / "kan4ml").glob("*.h"))]
     names = [name for name in names if mutants(HLS / "kan4ml" / f"{name}.h")]
-    results = json.loads(RESULT.read_text(encoding="utf-8"))["headers"] if RESULT.exists() else {}
-    results = {name: result for name, result in results.items() if name in names}
+    results = recorded(names)
     for header in arguments.headers or names:
         valid = header in results and results[header]["fingerprint"] == fingerprint(header)
-        if not (arguments.changed and valid):
-            results[header] = run(header)
+        found = results[header] if arguments.changed and valid else run(header)
+        results = recorded(names) | {header: found}  # read again: another process may have written
         explain(results)
         write_result(RESULT, "Single-token mutants of hls/kan4ml", provenance(), headers=dict(sorted(results.items())))
         DOCUMENT.write_text(document(results), encoding="utf-8")
