@@ -53,6 +53,8 @@ def load(settings: DataSettings, input_range: tuple[float, float] = (-2.0, 2.0))
     low, high = input_range
     if settings.threshold is not None:
         offset, scale = threshold_map(x_train, settings.threshold)
+    elif settings.scale == "none":
+        offset, scale = np.zeros(x_train.shape[1]), np.ones(x_train.shape[1])
     elif settings.scale == "minmax" or (settings.scale == "auto" and raw.image is not None):
         offset, scale = minmax_map(x_train, low, high, image=raw.image is not None)
     else:

@@ -39,7 +39,9 @@ class KANLayer(nn.Module, ABC):
 
     Attributes:
         in_features, out_features: I and N.
-        low, high: the interval on which the layer's inputs are expected.
+        low, high: the interval that the layer's functions are made for.
+        input_range: the interval in which inputs come; of a network's first layer it sets the type of the input integers.
+            [low, high] unless it is set.
         base_weight: parameter (N, I).
         spline_weight: parameter (N, I, n_basis).
         bias: parameter (N,) or None.
@@ -54,6 +56,7 @@ class KANLayer(nn.Module, ABC):
         ensure_layer_handlers()
         self.in_features, self.out_features = in_features, out_features
         self.low, self.high = low, high
+        self.input_range = (low, high)
         self.base_weight = nn.Parameter(torch.empty(out_features, in_features))
         self.spline_weight = nn.Parameter(torch.empty(out_features, in_features, n_basis))
         self._pruned = False

@@ -83,6 +83,7 @@ def train(
     quantize_settings: QuantizeSettings,
     train_settings: TrainSettings,
     *,
+    initial: KAN | None = None,
     console: Console | None = None,
     on_stage: Callable[[str], None] | None = None,
 ) -> TrainResult:
@@ -96,6 +97,7 @@ def train(
         model_settings: the network.
         quantize_settings: the bits.
         train_settings: the schedule.
+        initial: a trained float model, which takes the place of the float phase and is not changed.
         console: where progress goes; None is silent.
         on_stage: told `float`, `qat` and `freeze` as they begin.
 
@@ -120,7 +122,7 @@ def train(
             _tell(on_stage, "freeze")
             frozen = freeze_tables(quantized, name=name, host=host)
         else:
-            model = run.float_phase(model_settings)
+            model = run.float_phase(model_settings) if initial is None else initial
             middle = time.perf_counter()
             _tell(on_stage, "qat")
             quantized = run.qat_phase(model, quantize_settings)
