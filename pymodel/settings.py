@@ -31,7 +31,7 @@ __all__ = [
 
 Source = Literal["digits", "wine", "breast_cancer", "moons", "csv", "idx", "mnist", "npz"]
 TaskName = Literal["classification", "regression"]
-Scale = Literal["auto", "standard", "minmax"]
+Scale = Literal["auto", "standard", "minmax", "none"]
 
 SOURCES: Final[tuple[str, ...]] = get_args(Source)
 #: Sources that scikit-learn carries: no file, no download.
@@ -79,7 +79,7 @@ class DataSettings:
         seed: of both splits.
         threshold: makes every feature one bit: 1 where its raw value is at least this, 0 below (family table).
         scale: `minmax` maps `[0, max]` (images) onto the model's range, `standard` maps mean +- 3 standard deviations
-            onto it; `auto` takes `minmax` for images and `standard` for tables.
+            onto it; `auto` takes `minmax` for images and `standard` for tables; `none` leaves features as they are.
 
     Raises:
         ConfigError: for a value out of range or fields that do not combine.

@@ -127,7 +127,7 @@ def quantize_model(model: KAN, settings: QuantizeSettings) -> QuantKAN:
         bits = settings.activation_bits(index)
         quantizer: InputQuantizer | ActivationQuantizer
         if index == 0:
-            quantizer = InputQuantizer(bits, settings.input, (source.low, source.high))
+            quantizer = InputQuantizer(bits, settings.input, source.input_range)
         else:
             quantizer = ActivationQuantizer(bits)
         layers.append(
