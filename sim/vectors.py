@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pymodel.ir import IntArray, KanIR
+from pymodel.ir import AffineCoder, IntArray, KanIR, Norm
 from sim.boundary import Boundary, Visibility, boundary_rows, codes_to_integers, edge_form, integers_of
 
 __all__ = ["Coverage", "VectorSet", "corner_rows", "coverage", "make_vectors", "threshold_rows"]
@@ -107,15 +107,22 @@ def corner_rows(ir: KanIR) -> IntArray:
     return np.array(rows, dtype=np.int64)
 
 
+def _first_coders(ir: KanIR) -> list[AffineCoder]:
+    """Return the coders that read the input."""
+    coders: list[AffineCoder] = [c for layer in ir.layers if layer.inputs[0] == ir.input.name for c in layer.coders]
+    norms = (node for node in ir.nodes if isinstance(node, Norm) and node.inputs[0] == ir.input.name)
+    return coders + [node.passed for node in norms if node.passed is not None]
+
+
 def threshold_rows(ir: KanIR, rng: np.random.Generator) -> IntArray:
-    """Return rows (R, n_in) whose inputs all lie next to thresholds of a coder of the first layer, or at an extreme.
+    """Return rows (R, n_in) whose inputs all lie next to thresholds of a coder that reads them, or at an extreme.
 
     A coder's constant that is off by one moves codes there only, and random rows seldom are.
     """
-    layer, t = ir.layers[0], ir.input.out_type
+    t = ir.input.out_type
     X = np.arange(t.min_int, t.max_int + 1, dtype=np.int64)
-    rows = []
-    for coder in layer.coders:
+    rows = [np.zeros((0, ir.input.n_out), dtype=np.int64)]
+    for coder in _first_coders(ir):
         steps = np.diff(coder.codes(X[:, None]), axis=0) != 0
         edges = [np.concatenate([X[:-1][step], X[1:][step], X[[0, -1]]]) for step in steps.T]
         rows.append(
@@ -180,11 +187,11 @@ def _boundary(
     searches: list[tuple[str, Boundary]] = []
     rows: list[IntArray] = [threshold_rows(ir, rng)]
     visible = total = 0
-    for index, (layer, reached) in enumerate(zip(ir.layers, seen, strict=True)):
+    for layer, reached in zip(ir.layers, seen, strict=True):
         edges = edge_form(layer, ir.in_type(layer))
         if edges is None:
             continue
-        if index == 0:
+        if layer.inputs[0] == ir.input.name:
             reachable, integers = codes_to_integers(edges, ir.in_type(layer))
             codes, visibility = boundary_rows(edges, reachable, rng)
             rows.append(integers_of(codes, integers, rng))

@@ -15,11 +15,11 @@ def _add_precisions(config: dict[str, Any], model: Any) -> None:
     from hls4ml.utils.torch import CustomFXTracer
 
     from hwgen.plugin._precision import config_text
-    from pymodel.layers import FrozenKANLinear
+    from pymodel.layers import FrozenLayer
 
-    def frozen(node: Any) -> FrozenKANLinear | None:
+    def frozen(node: Any) -> FrozenLayer | None:
         module = model.get_submodule(node.target) if node.op == "call_module" else None
-        return module if isinstance(module, FrozenKANLinear) else None
+        return module if isinstance(module, FrozenLayer) else None
 
     layers = config["LayerName"]
     for node in CustomFXTracer().trace(model).nodes:

@@ -12,7 +12,7 @@ from torch import nn
 
 from hwgen._reuse import reuse_factors
 from pymodel.errors import ConfigError, ModelError
-from pymodel.layers import FrozenKAN
+from pymodel.layers import FrozenKAN, FrozenKANLinear
 
 __all__ = ["PROJECT_NAME", "convert_frozen"]
 
@@ -40,8 +40,8 @@ def convert_frozen(
         raise ModelError(f"a FrozenKAN can be converted, not a {type(model).__name__}; freeze the model first")
     if strategy not in _STRATEGIES:
         raise ConfigError(f"strategy must be one of {', '.join(_STRATEGIES)}, not {strategy!r}; choose one")
-    layers = list(model.named_layers())
-    reuse = reuse_factors("reuse_factor", reuse_factor, [layer.in_features for _, layer in layers])
+    kan = [(name, layer) for name, layer in model.named_layers() if isinstance(layer, FrozenKANLinear)]
+    reuse = reuse_factors("reuse_factor", reuse_factor, [layer.in_features for _, layer in kan])
     config = {
         "Model": {
             "Precision": "ap_fixed<16,6>",
@@ -49,7 +49,7 @@ def convert_frozen(
             "Strategy": _STRATEGIES[strategy],
             "ChannelsLastConversion": "off",
         },
-        "LayerName": {name: {"ReuseFactor": r} for (name, _), r in zip(layers, reuse, strict=True)},
+        "LayerName": {name: {"ReuseFactor": r} for (name, _), r in zip(kan, reuse, strict=True)},
         "InputShape": (len(model.host.features),),
     }
     with contextlib.redirect_stdout(text_io.StringIO()):

@@ -15,7 +15,7 @@ from hwgen.plugin._layer import INPUT_SHAPE, LAYER, ir_name
 from hwgen.plugin._profile import profile_doubles
 from hwgen.plugin._stock import check_indexing
 from pymodel.errors import ModelError
-from pymodel.layers import FrozenKAN, FrozenKANLinear
+from pymodel.layers import FrozenKAN, FrozenKANLinear, FrozenLayer, FrozenNorm, FrozenProduct
 
 __all__ = ["register_torch_handlers"]
 
@@ -27,6 +27,8 @@ _UNFROZEN = (
     "FastKANLinear",
     "KAGN",
     "KAGNLinear",
+    "PyKAN",
+    "PyKANLinear",
     "QuantKAN",
     "QuantKANLinear",
     "InputQuantizer",
@@ -41,11 +43,11 @@ def _frozen_layer(
     input_names: list[str],
     input_shapes: list[list[int | None]],
     node: Any,
-    module: FrozenKANLinear,
+    module: FrozenLayer,
     reader: Any,
     config: Any,
 ) -> tuple[dict[str, Any], list[int | None]]:
-    """Return hls4ml's description of a :class:`~pymodel.layers.FrozenKANLinear` and its output shape."""
+    """Return hls4ml's description of a :class:`~pymodel.layers.FrozenLayer` and its output shape."""
     del operation, node, reader, config
     ir_node = module.ir_node(ir_name(layer_name), ir_name(input_names[0]))
     layer = {
@@ -74,7 +76,7 @@ def _keep_whole() -> None:
 
     def is_leaf_module(self: Any, m: Any, module_qualified_name: str) -> bool:
         ours = type(m).__module__.startswith("pymodel.") and not isinstance(m, FrozenKAN)
-        return isinstance(m, FrozenKANLinear) or ours or bool(original(self, m, module_qualified_name))
+        return isinstance(m, FrozenLayer) or ours or bool(original(self, m, module_qualified_name))
 
     CustomFXTracer.is_leaf_module = is_leaf_module
 
@@ -85,7 +87,7 @@ def _inferred_shape(model: Any) -> tuple[int, ...] | None:
         if node.op == "placeholder":
             for user in node.users:
                 module = model.get_submodule(user.target) if user.op == "call_module" else None
-                if isinstance(module, FrozenKANLinear):
+                if isinstance(module, FrozenLayer):
                     return (module.in_features,)
     return None
 
@@ -163,7 +165,8 @@ def register_torch_handlers() -> None:
     """Register the handlers, once."""
     name = FrozenKANLinear.__name__
     if name not in get_supported_pytorch_layers():
-        register_pytorch_layer_handler(name, _frozen_layer)
+        for frozen in (FrozenKANLinear, FrozenProduct, FrozenNorm):
+            register_pytorch_layer_handler(frozen.__name__, _frozen_layer)
         for unfrozen in _UNFROZEN:
             register_pytorch_layer_handler(unfrozen, _unfrozen_layer)
         _keep_whole()

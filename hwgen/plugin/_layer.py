@@ -10,11 +10,12 @@ from hls4ml.model.layers import Layer, register_layer
 from hls4ml.utils import attribute_descriptions
 
 from hwgen._reuse import check_reuse
+from hwgen.plugin._node import ARITHMETIC, LayerNode
 from hwgen.plugin._options import check_options
 from hwgen.plugin._precision import check_override, to_hls4ml
 from hwgen.plugin._profile import constants
 from pymodel.errors import ConfigError, ModelError
-from pymodel.ir import EdgeTable, FixedPoint, HostSpec, KanIR, KanLinear, Node, Quantize, Task, to_edge_table
+from pymodel.ir import FixedPoint, HostSpec, KanIR, KanLinear, Node, Quantize, Task, to_edge_table
 
 __all__ = [
     "BACKEND_NAME",
@@ -54,7 +55,7 @@ def generic_host(n_in: int) -> HostSpec:
     return HostSpec(Task.REGRESSION, tuple(f"x{i}" for i in range(n_in)), (0.0,) * n_in, (1.0,) * n_in)
 
 
-def single_layer_ir(node: KanLinear | EdgeTable, in_type: FixedPoint) -> KanIR:
+def single_layer_ir(node: LayerNode, in_type: FixedPoint) -> KanIR:
     """Return the program that consists of one layer alone; it validates the node and derives its bounds.
 
     Raises:
@@ -68,7 +69,7 @@ def single_layer_ir(node: KanLinear | EdgeTable, in_type: FixedPoint) -> KanIR:
 class KanLayer(Layer):  # type: ignore[misc]  # hls4ml publishes no types
     """A KAN layer: the IR node is its only weight.
 
-    Attributes set by the torch handler: `kan_node` (KanLinear or EdgeTable), `kan_in_type` (FixedPoint), `n_in`, `n_out`.
+    Attributes set by the torch handler: `kan_node` (KanLinear, EdgeTable, Product or Norm), `kan_in_type` (FixedPoint), `n_in`, `n_out`.
     Set here: `kan_ir`, the validated one-layer program; set when the graph is complete: `kan_cast_t`, the type that the
     input is converted to where the layer before gives another one.
     """
@@ -100,7 +101,7 @@ class KanLayer(Layer):  # type: ignore[misc]  # hls4ml publishes no types
             raise ConfigError(
                 f"layer {self.name}: KAN layers have the io_types {' and '.join(IO_TYPES)}, not {io_type}; choose one"
             )
-        node: KanLinear | EdgeTable = self.get_attr("kan_node")
+        node: LayerNode = self.get_attr("kan_node")
         in_type: FixedPoint = self.get_attr("kan_in_type")
         shape = list(self.get_input_variable().shape)
         if [int(n) for n in shape] != [node.n_in]:
@@ -122,6 +123,10 @@ class KanLayer(Layer):  # type: ignore[misc]  # hls4ml publishes no types
                 f"layer {self.name} has a basis table per input, which rolled kernels do not read; set its ReuseFactor to 1 "
                 "or its Strategy to EdgeTable"
             )
+        if reuse > 1 and isinstance(node, ARITHMETIC):
+            raise ConfigError(
+                f"layer {self.name} is a {node.kind.name.lower()} node, whose kernel is fully parallel; set its ReuseFactor to 1"
+            )
         check_options(config, self.name, self.class_name)
         check_override(config, self.name, self.class_name, node.out_type, "output type")
         self.set_attr("strategy", strategy)
@@ -137,10 +142,10 @@ class KanLayer(Layer):  # type: ignore[misc]  # hls4ml publishes no types
         return [] if getattr(self.model, WRITING, False) else constants(self.node)
 
     @property
-    def node(self) -> KanLinear | EdgeTable:
+    def node(self) -> LayerNode:
         """The IR node that is generated, in edge-table form where the strategy says so."""
         node: Any = self.get_attr("kan_node")
-        assert isinstance(node, KanLinear | EdgeTable)
+        assert isinstance(node, LayerNode)
         return node
 
     @property

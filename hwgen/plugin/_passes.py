@@ -16,7 +16,7 @@ from hwgen.plugin._pipeline import forbid_top_pipeline
 from hwgen.plugin._precision import check_override, same_values, to_hls4ml
 from hwgen.plugin._stock import check_graph
 from pymodel.errors import ModelError
-from pymodel.ir import EdgeTable, HostSpec, KanIR, KanLinear, Node, Quantize
+from pymodel.ir import HostSpec, KanIR, Node, Quantize
 
 __all__ = ["ConnectKanLayers", "SetStamp", "kan_layers"]
 
@@ -62,7 +62,7 @@ def _program(model: Any, host: HostSpec | None, name: str) -> KanIR | None:
     for before, layer in itertools.pairwise(layers):
         if list(layer.inputs) != list(before.outputs) or layer.in_type != nodes[-1].out_type:
             return None
-        node: KanLinear | EdgeTable = replace(layer.node, inputs=(nodes[-1].name,))
+        node: Node = replace(layer.node, inputs=(nodes[-1].name,))
         nodes.append(node)
     return KanIR(name=name, nodes=tuple(nodes), output=nodes[-1].name, host=host or generic_host(size))
 

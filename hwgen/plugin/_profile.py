@@ -12,7 +12,8 @@ import torch
 from hls4ml.model.types import IntegerPrecisionType, NamedType
 from torch import nn
 
-from pymodel.ir import EdgeTable, IntArray, KanLinear, signed_width
+from hwgen.plugin._node import LayerNode
+from pymodel.ir import EdgeTable, IntArray, Norm, Product, signed_width
 
 __all__ = ["Constants", "constants", "profile_doubles"]
 
@@ -39,10 +40,14 @@ def _of(name: str, values: IntArray) -> Constants:
     return Constants(name, values.astype(float), NamedType(name, IntegerPrecisionType(width=width, signed=True)))
 
 
-def constants(node: KanLinear | EdgeTable) -> list[Constants]:
+def constants(node: LayerNode) -> list[Constants]:
     """Return spline weights (or edge tables) and biases; profiling knows at most two weights per layer, `w` and `b`."""
     if isinstance(node, EdgeTable):
         return [_of("tables", node.tables), _of("bias", node.bias)]
+    if isinstance(node, Product):
+        return [_of("mult", node.mult), _of("bias", node.bias)]
+    if isinstance(node, Norm):
+        return [_of("gamma", node.gamma), _of("beta", node.beta)]
     return [_of("spline_weights", node.spline.weights), _of("bias", node.rescale.bias)]
 
 

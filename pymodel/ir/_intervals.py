@@ -213,7 +213,7 @@ def _analyse_arithmetic(node: Product | Norm, in_type: FixedPoint) -> NodeBounds
     total = Interval(*ranges["total"])
     out = _out_interval(total, node.shift, node.out_type)
     if isinstance(node, Norm) and node.passed is not None:
-        out = Interval(min(out.low, 0), max(out.high, min(node.passed.n_codes - 1, node.out_type.max_int)))
+        out = Interval(min(out.low, 0), max(out.high, node.passed.n_codes - 1))
     coder = Interval(*ranges.get("coder", zero))
     return NodeBounds(coder, Interval(*inner), Interval(*zero), total, out, absolute)
 

@@ -104,6 +104,10 @@ class Norm(Node):
             )
         if self.passed is not None and self.passed.mult.shape[0] not in (1, self.n_in):
             raise IRError(f"layer {self.name}: a coder for 1 or {self.n_in} inputs expected; lower the model again")
+        if self.passed is not None and self.passed.n_codes - 1 > self.out_type.max_int:
+            raise IRError(
+                f"layer {self.name}: {self.passed.n_codes} codes pass, more than its output type holds; widen the type"
+            )
 
     @property
     def half(self) -> int:
