@@ -6,10 +6,12 @@ from pymodel.layers._build import FAMILIES, build_kan, family_of
 from pymodel.layers._efficient_kan import MAX_ORDER, EfficientKAN, EfficientKANLinear
 from pymodel.layers._fast_kan import FastKAN, FastKANLinear
 from pymodel.layers._float_file import load_float, save_float
-from pymodel.layers._frozen import INPUT_NAME, CoderFacts, FrozenKAN, FrozenKANLinear, frozen_layer
+from pymodel.layers._frozen import INPUT_NAME, FrozenKAN, frozen_layer
 from pymodel.layers._frozen_arithmetic import FrozenNorm, FrozenProduct
 from pymodel.layers._frozen_file import load_frozen, save_frozen
 from pymodel.layers._frozen_layer import FrozenLayer
+from pymodel.layers._frozen_linear import CoderFacts, FrozenKANLinear
+from pymodel.layers._frozen_spatial import FrozenKANConv, FrozenPool
 from pymodel.layers._functions import (
     BSplineFunctions,
     Functions,
@@ -37,9 +39,11 @@ __all__ = [
     "FastKAN",
     "FastKANLinear",
     "FrozenKAN",
+    "FrozenKANConv",
     "FrozenKANLinear",
     "FrozenLayer",
     "FrozenNorm",
+    "FrozenPool",
     "FrozenProduct",
     "Functions",
     "GramFunctions",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,16 @@ from pymodel.ir import (
     BaseBranch,
     Basis,
     BasisKind,
+    ConvGeometry,
     EdgeTable,
     Implementation,
     IntArray,
+    KanConv,
     KanLinear,
     NodeKind,
     Norm,
+    Pool,
+    PoolKind,
     Product,
     Rescale,
     SplineBranch,
@@ -40,9 +45,11 @@ from pymodel.ir.strict import (
     host_to_json,
     numbers_from,
 )
-from pymodel.layers._frozen import CoderFacts, FrozenKAN, FrozenKANLinear, frozen_layer
+from pymodel.layers._frozen import FrozenKAN, frozen_layer
 from pymodel.layers._frozen_arithmetic import FrozenNorm, FrozenProduct
 from pymodel.layers._frozen_layer import FrozenLayer
+from pymodel.layers._frozen_linear import CoderFacts, FrozenKANLinear
+from pymodel.layers._frozen_spatial import FrozenKANConv, FrozenPool
 from pymodel.layers._safetensors import read_file, write_file
 
 __all__ = ["load_frozen", "save_frozen"]
@@ -59,7 +66,23 @@ def _coder_to_json(facts: CoderFacts) -> Fields:
     return {"shift": facts.shift, "n_codes": facts.n_codes, "low": facts.low, "step": facts.step}
 
 
+def _spatial_to_json(layer: FrozenKANConv | FrozenPool) -> Fields:
+    common: Fields = {
+        "form": (NodeKind.POOL if isinstance(layer, FrozenPool) else NodeKind.KAN_CONV).name.lower(),
+        "in_type": layer.in_type.to_json(),
+        "out_type": layer.out_type.to_json(),
+        "value_lsb": layer.value_lsb,
+        "value_offset": layer.value_offset,
+        "geometry": layer.geometry.to_json(),
+    }
+    if isinstance(layer, FrozenPool):
+        return common | {"op": layer.op.name.lower(), "shift": layer.shift}
+    return common | {"groups": [_layer_to_json(group) for group in layer.group_layers()]}
+
+
 def _layer_to_json(layer: FrozenLayer) -> Fields:
+    if isinstance(layer, FrozenKANConv | FrozenPool):
+        return _spatial_to_json(layer)
     assert isinstance(layer, FrozenKANLinear | FrozenProduct | FrozenNorm)
     kind = layer.form if isinstance(layer, FrozenKANLinear) else _KINDS[type(layer)]
     common: Fields = {
@@ -161,11 +184,50 @@ def _arithmetic_from(f: Fields, where: str, tensors: _Tensors, prefix: str, comm
     return Norm(**common, **parts, passed=passed)
 
 
-def _layer_from(value: object, index: int, tensors: _Tensors, schema: int) -> FrozenLayer:
-    where, prefix = f"layers[{index}]", f"layers.{index}."
-    name = f"layers_{index}"
+def _spatial_from(value: Fields, where: str, name: str, tensors: _Tensors, prefix: str, schema: int) -> FrozenLayer:
+    pool = value["form"] == NodeKind.POOL.name.lower()
+    types: dict[str, type | tuple[type, ...]] = {
+        "form": str,
+        "in_type": dict,
+        "out_type": dict,
+        "value_lsb": NUMBER,
+        "value_offset": NUMBER,
+        "geometry": dict,
+    }
+    types |= {"op": str, "shift": int} if pool else {"groups": list}
+    f = check_fields(value, where, **types)
+    lsb, offset = numbers_from([f["value_lsb"], f["value_offset"]], where)
+    names = [field.name for field in fields(ConvGeometry)]
+    geometry = ConvGeometry(**check_fields(f["geometry"], f"{where}.geometry", **dict.fromkeys(names, int)))
+    common: dict[str, Any] = {
+        "name": name,
+        "inputs": ("source",),
+        "out_type": fixed_from(f["out_type"], f"{where}.out_type"),
+        "value_lsb": lsb,
+        "value_offset": offset,
+        "geometry": geometry,
+    }
+    in_type = fixed_from(f["in_type"], f"{where}.in_type")
+    if pool:
+        mult = tensors.take(f"{prefix}mult")
+        if mult.shape != (1,):
+            raise ModelError(f"{where} needs one multiplier, not {mult.shape}; build the model again")
+        op = enum_from(PoolKind, f["op"].upper(), f"{where}.op")
+        return FrozenPool(Pool(**common, op=op, mult=int(mult[0]), shift=f["shift"]), in_type)
+    groups = []
+    for g, part in enumerate(f["groups"]):
+        layer = _layer_from(part, f"{where}.groups[{g}]", name, tensors, f"{prefix}groups.{g}.", schema)
+        if not isinstance(layer, FrozenKANLinear):
+            raise ModelError(f"{where}.groups[{g}] is no dense layer; build the model again")
+        groups.append(layer.ir_node(name, "source"))
+    return FrozenKANConv(KanConv(**common, layers=tuple(groups)), in_type)  # type: ignore[arg-type] # checked there
+
+
+def _layer_from(value: object, where: str, name: str, tensors: _Tensors, prefix: str, schema: int) -> FrozenLayer:
     form = str(value.get("form")) if isinstance(value, dict) else ""
     kind = enum_from(NodeKind, form.upper(), f"{where}.form") if form else NodeKind.QUANTIZE
+    if kind in (NodeKind.KAN_CONV, NodeKind.POOL) and isinstance(value, dict):
+        return _spatial_from(value, where, name, tensors, prefix, schema)
     extra: dict[str, type | tuple[type, ...]] = {}
     if kind is NodeKind.KAN_LINEAR:
         extra = {"coder": dict, "basis": dict, "base": (dict, type(None))}
@@ -235,7 +297,10 @@ def load_frozen(path: Path | str) -> FrozenKAN:
     try:
         f = check_fields(document, "the document", kind=str, schema=int, name=str, host=dict, layers=list)
         schema = check_schema(f["schema"], *_READABLE)
-        layers = [_layer_from(value, index, store, schema) for index, value in enumerate(f["layers"])]
+        layers = [
+            _layer_from(value, f"layers[{i}]", f"layers_{i}", store, f"layers.{i}.", schema)
+            for i, value in enumerate(f["layers"])
+        ]
         store.check_empty()
         return FrozenKAN(f["name"], host_from(f["host"]), layers)
     except (IRError, MalformedError) as error:

@@ -63,9 +63,10 @@ class FrozenLayer(nn.Module, ABC):
         return self.in_features + self.out_features
 
     def _blocks(self, X: Tensor) -> Tensor:
+        if not X.shape[0]:
+            return X.new_zeros(0, self.out_features)
         rows = max(1, _BLOCK_VALUES // self._values_per_row)
-        parts = [self.integers(block) for block in torch.split(X, rows)]
-        return torch.cat(parts) if parts else X.new_zeros(0, self.out_features)
+        return torch.cat([self.integers(block) for block in torch.split(X, rows)])
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
