@@ -1,6 +1,6 @@
 #pragma once
 
-// The whole library: dense KAN layers for io_parallel, from the coder to the rescale.
+// The whole library for io_parallel: dense and convolutional KAN layers from the coder to the rescale, and pools.
 
 #include "banked_mac.h"
 #include "base_table.h"
@@ -10,12 +10,15 @@
 #include "coder.h"
 #include "edge_rows.h"
 #include "edge_table.h"
+#include "edge_table_conv2d.h"
 #include "gram_arith.h"
 #include "gram_rom.h"
+#include "kan_conv2d.h"
 #include "kan_dense.h"
 #include "kan_dense_rolled.h"
 #include "layer_norm.h"
 #include "mac_array.h"
+#include "pool2d.h"
 #include "product.h"
 #include "rbf_arith.h"
 #include "rbf_rom.h"
@@ -23,3 +26,4 @@
 #include "rolled.h"
 #include "sums.h"
 #include "types.h"
+#include "window2d.h"

@@ -101,7 +101,8 @@ NORM_INPUTS:
 template <bool PASSES>
 struct norm_passed {
     template <class data_T, class res_T, class CONFIG, class mult_T, class offset_T>
-    static void write(const data_T x[CONFIG::n_in], res_T y[CONFIG::n_out], const mult_T *mult, const offset_T *offset) {
+    static void write(const data_T x[CONFIG::n_in], res_T y[CONFIG::n_out], const mult_T *mult,
+                      const offset_T *offset) {
 #pragma HLS INLINE
         static_assert((unsigned)CONFIG::n_out == 2 * CONFIG::n_in, "every input comes out twice");
         typename CONFIG::coder::code_t code[CONFIG::n_in];
@@ -132,10 +133,11 @@ struct norm_passed<false> {
 /// \tparam data_T   type of the input, see raw_bits
 /// \tparam res_T    type of the output, see raw_bits; Y saturates to its width and sign
 /// \tparam CONFIG   n_in = I; n_out (I, or 2 I); reuse_factor (1); passes; coder (see coder; not read unless passes);
-///                  table_bits = B; table_fraction = r; fraction; n_table (3 * 2^(B-2)); length (even; bits of the largest V,
-///                  at least B); shift = n (0 … 62); mean_t (signed; holds I*X, S and d); variance_t (signed; holds
-///                  I * sum X^2, S^2 and V); root_t (holds R); product_t (signed; holds d*R); normal_t (signed; holds t);
-///                  gamma_t, beta_t; sum_t (signed; holds every partial sum of t*gamma, beta and half)
+///                  table_bits = B; table_fraction = r; fraction; n_table (3 * 2^(B-2)); length (even; bits of the
+///                  largest V, at least B); shift = n (0 … 62); mean_t (signed; holds I*X, S and d); variance_t
+///                  (signed; holds I * sum X^2, S^2 and V); root_t (holds R); product_t (signed; holds d*R); normal_t
+///                  (signed; holds t); gamma_t, beta_t; sum_t (signed; holds every partial sum of t*gamma, beta and
+///                  half)
 ///
 /// The other template parameters are the native integer types of the tables, which are deduced.
 ///
@@ -150,8 +152,8 @@ struct norm_passed<false> {
 template <class data_T, class res_T, class CONFIG, class eps_T, class root_T, class gamma_T, class beta_T, class mult_T,
           class offset_T>
 void layer_norm(const data_T x[CONFIG::n_in], res_T y[CONFIG::n_out], const eps_T epsilon[1],
-                const root_T table[CONFIG::n_table], const gamma_T gamma[CONFIG::n_in],
-                const beta_T beta[CONFIG::n_in], const mult_T *mult, const offset_T *offset) {
+                const root_T table[CONFIG::n_table], const gamma_T gamma[CONFIG::n_in], const beta_T beta[CONFIG::n_in],
+                const mult_T *mult, const offset_T *offset) {
 #pragma HLS PIPELINE II = CONFIG::reuse_factor
 #pragma HLS ARRAY_PARTITION variable = x complete
 #pragma HLS ARRAY_PARTITION variable = y complete

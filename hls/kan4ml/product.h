@@ -12,9 +12,10 @@ namespace kan4ml {
 ///
 /// \tparam data_T   type of the input, see raw_bits; X are its raw integers
 /// \tparam res_T    type of the output, see raw_bits; Y saturates to its width and sign
-/// \tparam CONFIG   n_in; n_out; max_arity (1 … 16); reuse_factor (1); shift = n (0 … 62); product_t (signed; holds every
-///                  partial product); mult_t, bias_t (hold every m, b); sum_t (signed; holds every partial sum of scaled
-///                  product, bias and half)
+/// \tparam CONFIG   n_in; n_out; max_arity (1 … 16); reuse_factor (1); shift = n (0 … 62); product_t (signed; holds
+/// every
+///                  partial product); mult_t, bias_t (hold every m, b); sum_t (signed; holds every partial sum of
+///                  scaled product, bias and half)
 /// \tparam first_T  native integer type of the table of first factors
 /// \tparam arity_T  native integer type of the table of arities
 /// \tparam mult_T   native integer type of the table of multipliers

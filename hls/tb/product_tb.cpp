@@ -1,5 +1,5 @@
-// Every pair of 4-bit factors, signed and unsigned, through several multipliers, biases, shifts and result types; arities
-// of 1 to 5 side by side; products of up to 2^52.
+// Every pair of 4-bit factors, signed and unsigned, through several multipliers, biases, shifts and result types;
+// arities of 1 to 5 side by side; products of up to 2^52.
 #include "check.h"
 #include "kan4ml/product.h"
 

@@ -89,11 +89,19 @@ SABOTAGE = [
         "edge_table": ("in::total(acc[o]) + b;", "in::total(acc[o]) + 0 * b;"),
         "kan_dense": ("code[i] = spline_code[i];", "code[i] = spline_code[0];"),
         "kan_dense_rolled": ("base_weights[i][o]", "base_weights[r][o]"),
+        "window2d": ("ky * G::dilation_h", "ky"),
         "layer_norm": ("rounded = value + 1;", "rounded = value;"),
         "product": ("(j < (unsigned)arity[o])", "(j + 1 < (unsigned)arity[o])"),
     },
     {
         "dense_stream": ("(in, out, tables...)", "(in, out, tables...), out[0] = out[1]"),
+        "edge_table_conv2d": ("p.code[c] = CONFIG::coder::n_codes", "p.code[c] = CONFIG::coder::n_codes - 1"),
+        "kan_conv2d": ("p.activation[c] = 0", "p.activation[c] = 1"),
+        "line_buffer": ("rows[r - 1][column] = above", "rows[r][column] = above"),
+        "pool2d": ("p.value[c] = raw_bits<data_T>::lowest", "p.value[c] = 0"),
+    },
+    {
+        "conv_stream": ("every_window_stream<max_pool_unit", "every_window_stream<average_pool_unit"),
     },
 ]
 
