@@ -23,6 +23,9 @@ from pymodel.layers._functions import (
 from pymodel.layers._handlers import ensure_layer_handlers
 from pymodel.layers._kagn import KAGN, KAGNLinear
 from pymodel.layers._kan import KAN, KANLayer
+from pymodel.layers._knot_functions import KnotFunctions
+from pymodel.layers._knots import fit_curves, knot_basis
+from pymodel.layers._pykan import PyKAN, PyKANLinear, refuse_symbolic
 
 __all__ = [
     "ACTIVATIONS",
@@ -49,6 +52,9 @@ __all__ = [
     "GramFunctions",
     "KAGNLinear",
     "KANLayer",
+    "KnotFunctions",
+    "PyKAN",
+    "PyKANLinear",
     "RbfFunctions",
     "activate",
     "build_kan",
@@ -56,11 +62,14 @@ __all__ = [
     "ensure_layer_handlers",
     "family_of",
     "feature_table",
+    "fit_curves",
     "frozen_layer",
     "gram_factor",
     "gram_values",
+    "knot_basis",
     "load_float",
     "load_frozen",
+    "refuse_symbolic",
     "save_float",
     "save_frozen",
     "uniform_knots",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from pymodel.errors import ModelError
@@ -9,11 +10,12 @@ from pymodel.layers._efficient_kan import EfficientKAN, EfficientKANLinear
 from pymodel.layers._fast_kan import FastKAN, FastKANLinear
 from pymodel.layers._kagn import KAGN, KAGNLinear
 from pymodel.layers._kan import KAN
+from pymodel.layers._pykan import PyKAN, PyKANLinear
 
 __all__ = ["FAMILIES", "build_kan", "family_of"]
 
 #: Names of the families that can be trained.
-FAMILIES: Final = ("efficient_kan", "fast_kan", "kagn")
+FAMILIES: Final = ("efficient_kan", "fast_kan", "kagn", "pykan")
 
 
 def build_kan(
@@ -25,21 +27,29 @@ def build_kan(
     range: tuple[float, float],  # noqa: A002 - the name of the setting
     activation: str = "silu",
     norm: str = "none",
+    arities: Sequence[Sequence[int]] | None = None,
 ) -> KAN:
     """Return an untrained network.
 
     Args:
         family: one of :data:`FAMILIES`.
         widths: features, hidden nodes, outputs.
-        grid: intervals of the B-splines' grid (efficient_kan) or number of centres (fast_kan); not used by kagn.
-        order: of the B-splines (efficient_kan) or degree of the polynomials (kagn); not used by fast_kan.
+        grid: intervals of the B-splines' grid (efficient_kan, pykan) or number of centres (fast_kan); not used by kagn.
+        order: of the B-splines (efficient_kan, pykan) or degree of the polynomials (kagn); not used by fast_kan.
         range: that the grid or the centres cover.
         activation: of the base branch.
-        norm: `none`, `batch` (kagn) or `layer` (fast_kan, kagn; cannot be quantized).
+        norm: `none`, `batch` (kagn) or `layer` (fast_kan, and kagn, where it cannot be quantized).
+        arities: factors of the nodes that multiply, the last ones of each width after the first (pykan).
 
     Raises:
-        ModelError: if an argument is out of range or the family has no such norm.
+        ModelError: if an argument is out of range or the family has no such norm or no multiplication.
     """
+    if family == "pykan" and norm == "none":
+        factors = [[], *map(list, arities or [[]] * (len(widths) - 1))]
+        nodes = [[w - len(a), len(a)] for w, a in zip(widths, factors, strict=True)]
+        return PyKAN(nodes, mult_arity=factors, grid=grid, order=order, range=range, activation=activation)
+    if arities is not None and any(arities):
+        raise ModelError(f"the family {family} has no nodes that multiply; use pykan")
     if family == "efficient_kan" and norm == "none":
         return EfficientKAN(widths, grid=grid, order=order, range=range, activation=activation)
     if family == "fast_kan" and norm in ("none", "layer"):
@@ -68,5 +78,10 @@ def family_of(model: KAN) -> tuple[str, dict[str, Any]]:
         case KAGNLinear():
             facts = {"grid": 1, "order": first.degree, "activation": first.activation, "norm": first.norm_name}
             return "kagn", common | facts
+        case PyKANLinear():
+            layers = [layer for layer in model.kan_layers() if isinstance(layer, PyKANLinear)]
+            arities = [[a for a in layer.arity if a > 1] for layer in layers]
+            facts = {"grid": first.grid_size, "order": first.order, "activation": first.activation, "norm": "none"}
+            return "pykan", common | facts | {"arities": arities}
         case _:
             raise ModelError(f"a {type(first).__name__} belongs to no family that kan4ml stores; give one of ours")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from pymodel.errors import ModelError
+from pymodel.ir import MAX_ARITY
 from pymodel.ir.strict import MalformedError, check_fields, check_schema, numbers_from
 from pymodel.layers._build import FAMILIES, build_kan, family_of
 from pymodel.layers._kan import KAN
@@ -34,6 +36,16 @@ def save_float(model: KAN, path: Path | str) -> None:
     write_file(Path(path), document, model.state_dict())
 
 
+def _arities(value: Any, widths: list[int], file: str) -> list[list[int]]:
+    """Return the arities of each layer's multiplication nodes; ModelError if they do not fit the widths."""
+    if value is None:
+        return [[] for _ in widths[1:]]
+    rows = [row for row in value if isinstance(row, list) and all(type(a) is int and 2 <= a <= MAX_ARITY for a in row)]
+    if len(rows) != len(widths) - 1 or any(len(r) > w for r, w in zip(rows, widths[1:], strict=True)):
+        raise ModelError(f"{file}: arities must be a list of 2 … {MAX_ARITY} per layer; train the model again")
+    return rows
+
+
 def load_float(path: Path | str) -> KAN:
     """Read and validate what :func:`save_float` wrote.
 
@@ -57,6 +69,7 @@ def load_float(path: Path | str) -> KAN:
             range=list,
             activation=str,
             norm=str,
+            **({"arities": list} if document.get("kind") == "pykan" else {}),
         )
         check_schema(f["schema"], *_READABLE)
         bounds = numbers_from(f["range"], "range")
@@ -67,7 +80,9 @@ def load_float(path: Path | str) -> KAN:
         raise ModelError(f"{path.name}: widths must be a list of positive integers; train the model again")
     # A declared size is not believed before the tensors confirm it.
     per_edge = {"fast_kan": f["grid"], "kagn": f["order"] + 1}.get(f["kind"], f["grid"] + f["order"])
-    declared = sum(a * b for a, b in pairwise(widths)) * max(1, per_edge)
+    arities = _arities(f.get("arities"), widths, path.name)
+    subnodes = [w if a is None else w - len(a) + sum(a) for w, a in zip(widths, [None, *arities], strict=False)]
+    declared = sum(a * b for (a, _), (_, b) in pairwise(zip(widths, subnodes, strict=False))) * max(1, per_edge)
     if declared > min(_MAX_WEIGHTS, sum(tensor.numel() for tensor in tensors.values())):
         raise ModelError(
             f"{path.name} declares {declared} weights but holds fewer; it is corrupt: train the model again"
@@ -82,6 +97,7 @@ def load_float(path: Path | str) -> KAN:
         range=(bounds[0], bounds[1]),
         activation=f["activation"],
         norm=f["norm"],
+        arities=arities if any(arities) else None,
     )
     expected = model.state_dict()
     odd = sorted(expected.keys() ^ tensors.keys())
@@ -94,7 +110,10 @@ def load_float(path: Path | str) -> KAN:
                 f"{path.name}: tensor {name!r} should be {expected[name].dtype} of shape {tuple(expected[name].shape)}, "
                 f"not {tensor.dtype} of shape {tuple(tensor.shape)}; train the model again"
             )
-        if name.endswith(".grid") and not torch.equal(tensor, expected[name]):
+        moves = f["kind"] == "pykan"
+        if name.endswith(".grid") and moves and bool((tensor.diff(dim=1) < 0).any()):
+            raise ModelError(f"{path.name}: the knots of {name!r} decrease; train the model again")
+        if name.endswith(".grid") and not moves and not torch.equal(tensor, expected[name]):
             raise ModelError(f"{path.name}: {name!r} is not the uniform grid on {list(bounds)}; train the model again")
     model.load_state_dict(tensors)
     return model

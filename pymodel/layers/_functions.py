@@ -19,12 +19,12 @@ from pymodel.ir import BasisKind
 from pymodel.layers._activations import activate
 from pymodel.layers._bspline import feature_table, features, support, uniform_knots
 
-__all__ = ["BSplineFunctions", "Functions", "GramFunctions", "RbfFunctions", "gram_factor", "gram_values"]
+__all__ = ["BSplineFunctions", "Functions", "GramFunctions", "RbfFunctions", "gram_factor", "gram_values", "with_slope"]
 
 _Reals = npt.NDArray[np.float64]
 
 
-def _with_slope(function: Callable[[Tensor], Tensor], points: Tensor, width: int) -> tuple[Tensor, Tensor]:
+def with_slope(function: Callable[[Tensor], Tensor], points: Tensor, width: int) -> tuple[Tensor, Tensor]:
     """Return `function(points)`, (C, width), and its derivatives, each row of which depends on its own point only.
 
     One backward pass: every column gets a copy of the points of its own, and only that column's value is kept.
@@ -55,6 +55,11 @@ class Functions(ABC):
     before: str
 
     @property
+    def n_tables(self) -> int:
+        """1, or the number of inputs if each has functions of its own."""
+        return 1
+
+    @property
     @abstractmethod
     def n_basis(self) -> int:
         """Number of basis functions."""
@@ -75,7 +80,7 @@ class Functions(ABC):
 
     def table(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Return the features at `points` (C,) and their derivatives, each (C, 1 + n_basis); no gradient."""
-        return _with_slope(self.features, points, 1 + self.n_basis)
+        return with_slope(self.features, points, 1 + self.n_basis)
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,7 @@ class BSplineFunctions(Functions):
         """Return the features at `points` (C,) and their derivatives, each (C, 1 + G + k); no gradient."""
         values, slopes = feature_table(points, self.low, self.step, self.grid, self.order)
         if self.activation != "silu":
-            base = _with_slope(lambda z: activate(self.activation, z).unsqueeze(-1), points, 1)
+            base = with_slope(lambda z: activate(self.activation, z).unsqueeze(-1), points, 1)
             values[:, 0], slopes[:, 0] = base[0][:, 0], base[1][:, 0]
         return values, slopes
 

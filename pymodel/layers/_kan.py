@@ -89,6 +89,19 @@ class KANLayer(nn.Module, ABC):
         super()._load_from_state_dict(*args, **kwargs)
         self._pruned = not bool(self.mask.all())
 
+    @property
+    def n_nodes(self) -> int:
+        """Outputs of :meth:`forward`: N, unless some of the sums are multiplied."""
+        return self.out_features
+
+    def edge_features(self, x: Tensor) -> Tensor:
+        """Return `[act(x_i), B_0(x_i), …]` of every input, (B, I, 1 + n_basis), for inputs (B, I)."""
+        return self.functions.features(x)
+
+    def spread(self, scores: Tensor) -> Tensor:
+        """Return a score per sum, (N,), for scores of the nodes (n_nodes,) that the sums belong to."""
+        return scores
+
     def hardware_obstacle(self) -> str | None:
         """Return why the layer has no integer form, or None if it has one."""
         return None
