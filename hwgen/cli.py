@@ -87,6 +87,39 @@ def build(
     )
 
 
+@app.command(name="import")
+def import_(
+    source: Annotated[Path, typer.Argument(metavar="FILE.safetensors", help="A network that another library trained.")],
+    family: Annotated[str, typer.Option(help="efficient_kan, fast_kan, pykan or torch_conv_kan.")],
+    data: Annotated[Path, typer.Option(help="Rows as the network takes them, with labels: CSV or npz.")],
+    label: Annotated[str | None, typer.Option(help="The CSV's column with the classes or the target.")] = None,
+    prefix: Annotated[str, typer.Option(help="Where the network lies in the file, e.g. head.kan.")] = "",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Output folder [default: out/NAME].")] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="A fact that the file does not tell (base_activation=silu), or a configuration key (hardware.synth=false).",
+        ),
+    ] = None,
+    quiet: _Quiet = False,
+) -> None:
+    """Import a trained KAN of another library, quantize it, and build, simulate and verify its hardware."""
+    from hwgen.flow import build as run
+    from hwgen.import_command import import_config
+    from hwgen.report import print_summary
+
+    console = _console(quiet)
+    target = out if out is not None else Path("out") / source.stem
+    config = import_config(source, family, prefix, data, label, assignments or [])
+    result = run(config, target, console=console)
+    print_summary(console, result.report)
+    console.print(
+        f"Written to {target} (report.html shows more; `kan4ml verify {target}` re-checks it)", soft_wrap=True
+    )
+
+
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Output folder.")] = Path("out/digits"),

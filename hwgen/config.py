@@ -36,10 +36,17 @@ from pymodel.suggest import suggest
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["Config", "HardwareSettings", "dump_config", "load_config", "make_config"]
+__all__ = ["Config", "HardwareSettings", "ImportSettings", "dump_config", "load_config", "make_config"]
 
 _MAX_BYTES = 1 << 20
-_PATH_KEYS: Final = ("path", "labels", "test_path", "test_labels")
+#: Section and key of every path.
+_PATHS: Final = (
+    ("data", "path"),
+    ("data", "labels"),
+    ("data", "test_path"),
+    ("data", "test_labels"),
+    ("imported", "path"),
+)
 _PART = re.compile(r"[A-Za-z][A-Za-z0-9._-]{1,63}")
 #: Pydantic's words for types, where YAML and plain English have others.
 _PLAIN: Final = {
@@ -129,6 +136,23 @@ class HardwareSettings:
             raise ConfigError(f"hardware.threads must be null or 1 to 1024, not {self.threads}; change it")
 
 
+@dataclass(frozen=True)
+class ImportSettings:
+    """A trained network of another library, which takes the place of the float training (docs/importing.md).
+
+    Attributes:
+        path: its `.safetensors` file.
+        family: the library, as :func:`pymodel.importers.load` calls it.
+        prefix: where the network lies in the file.
+        facts: what the file does not tell, under the library's own names.
+    """
+
+    path: Path
+    family: str
+    prefix: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
 @with_config(ConfigDict(extra="forbid", strict=True))
 @dataclass(frozen=True)
 class Config:
@@ -143,6 +167,7 @@ class Config:
     quantize: QuantizeSettings = field(default_factory=QuantizeSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
     hardware: HardwareSettings = field(default_factory=HardwareSettings)
+    imported: ImportSettings | None = None
 
     def __post_init__(self) -> None:
         widths = self.model.widths
@@ -174,9 +199,12 @@ class Config:
             folder: data paths are given relative to it; None gives them absolute.
         """
         document: dict[str, Any] = _plain(dataclasses.asdict(self))
-        for key in _PATH_KEYS:
-            if folder is not None and document["data"][key] is not None:
-                document["data"][key] = os.path.relpath(document["data"][key], os.path.realpath(folder))
+        if self.imported is None:
+            del document["imported"]
+        for section, key in _PATHS:
+            values = document.get(section, {})
+            if folder is not None and values.get(key) is not None:
+                values[key] = os.path.relpath(values[key], os.path.realpath(folder))
         return document
 
 
@@ -188,6 +216,7 @@ _SECTIONS: Final[dict[str, type[DataclassInstance]]] = {
     "train.prune": PruneSettings,
     "train.distill": DistillSettings,
     "hardware": HardwareSettings,
+    "imported": ImportSettings,
 }
 _ADAPTER: Final = TypeAdapter(Config)
 
@@ -277,12 +306,11 @@ def _plain(document: object) -> Any:
 
 
 def _anchor(document: Mapping[str, Any], folder: Path) -> None:
-    """Make the data paths in `document` absolute, relative ones starting at `folder`."""
-    data = document.get("data")
-    if isinstance(data, dict):
-        for key in _PATH_KEYS:
-            if isinstance(data.get(key), str):
-                data[key] = os.path.realpath(folder / data[key])
+    """Make the paths in `document` absolute, relative ones starting at `folder`."""
+    for section, key in _PATHS:
+        values = document.get(section)
+        if isinstance(values, dict) and isinstance(values.get(key), str):
+            values[key] = os.path.realpath(folder / values[key])
 
 
 def _override(document: dict[str, Any], override: str) -> None:
@@ -292,7 +320,7 @@ def _override(document: dict[str, Any], override: str) -> None:
     if not equals or not all(keys) or len(keys) < 2:
         raise ConfigError(f"an override must look like train.epochs=10, not {override!r}; change it")
     value = _plain(parse_yaml(text, f"the override {override!r}"))
-    if keys[0] == "data" and keys[-1] in _PATH_KEYS and isinstance(value, str):
+    if (keys[0], keys[-1]) in _PATHS and isinstance(value, str):
         value = os.path.realpath(value)
     section = document
     for key in keys[:-1]:

@@ -14,6 +14,7 @@ from rich.console import Console
 from hwgen._clock import StageClock
 from hwgen._output import check_target, keep_failed, staged
 from hwgen.config import Config, dump_config
+from hwgen.flow._imported import keep_imported, load_imported
 from hwgen.flow._metrics import metric_values, test_details
 from hwgen.openhls import OpenHlsDesign, require_clang
 from hwgen.report import REPORT_SCHEMA, border_entry, layer_entries, renew_html, save_report, tool_versions
@@ -98,8 +99,13 @@ def _check_tools(config: Config) -> None:
 
 
 def _stages(config: Config, dataset: Dataset, work: Path, clock: StageClock) -> tuple[dict[str, Any], list[Border]]:
+    (work / "model").mkdir()
+    initial = None
+    if config.imported is not None:
+        initial = load_imported(config.imported, config.model)
+        config = keep_imported(config, config.imported, work / "model" / "float.safetensors")
     (work / "config.yaml").write_text(dump_config(config, work), encoding="utf-8")
-    result = train(dataset, config.model, config.quantize, config.train, console=clock.console)
+    result = train(dataset, config.model, config.quantize, config.train, initial=initial, console=clock.console)
     clock.done("train", "trained (float)", result.seconds["train"])
     clock.done("quantize", "trained (quantized) and frozen", result.seconds["quantize"])
     frozen, ir = _write_model(config, result, work)
@@ -172,10 +178,9 @@ def _stages(config: Config, dataset: Dataset, work: Path, clock: StageClock) -> 
 
 def _write_model(config: Config, result: TrainResult, work: Path) -> tuple[FrozenKAN, KanIR]:
     """Write the weights and the IR, and read them back: what is checked is what is on disk."""
-    (work / "model").mkdir()
     if isinstance(result.float_model, TableKAN):
         save_tables_model(result.float_model, config.model, config.quantize, work / "model" / "float.safetensors")
-    else:
+    elif config.imported is None:  # otherwise its own file is there already
         save_float(result.float_model, work / "model" / "float.safetensors")
     save_frozen(result.frozen, work / "model" / "quantized.safetensors")
     save_ir(lower(result.frozen), work / "ir")

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from pymodel.importers._load import LIBRARIES, load
+from pymodel.importers._load import LIBRARIES, extract, load
 
-__all__ = ["LIBRARIES", "load"]
+__all__ = ["LIBRARIES", "extract", "load"]

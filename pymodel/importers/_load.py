@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from safetensors.torch import save_file
 from torch import nn
 
 from pymodel.errors import ModelError
@@ -18,7 +19,7 @@ from pymodel.importers._source import Source, read_source
 from pymodel.importers._torch_conv_kan import import_dense
 from pymodel.suggest import suggest
 
-__all__ = ["LIBRARIES", "load"]
+__all__ = ["LIBRARIES", "extract", "load"]
 
 #: Importers by family.
 LIBRARIES: Final = MappingProxyType[str, Callable[[Source, Facts], Chain]](
@@ -53,3 +54,13 @@ def load(
     chain = LIBRARIES[family](read_source(source, prefix), found)
     found.finish()
     return chain.module()
+
+
+def extract(source: Path | str | Mapping[str, Any] | nn.Module, path: Path | str, *, prefix: str = "") -> None:
+    """Write what :func:`load` reads of `source` to the safetensors file `path`, without the prefix.
+
+    Raises:
+        ModelError: if the source cannot be read.
+    """
+    tensors = read_source(source, prefix).tensors
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, str(path))

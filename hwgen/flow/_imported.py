@@ -1,0 +1,41 @@
+"""A network of another library in a build: read once, and kept in the build with what was said about it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from hwgen.config import Config, ImportSettings
+from pymodel.errors import ConfigError, ModelError
+from pymodel.importers import extract, load
+from pymodel.layers import KAN
+from pymodel.settings import ModelSettings
+
+__all__ = ["keep_imported", "load_imported"]
+
+
+def load_imported(imported: ImportSettings, model: ModelSettings) -> KAN:
+    """Return the network that `imported` describes, its first layer expecting inputs in `model.range`.
+
+    Raises:
+        ConfigError: if its widths are not those of `model`.
+        ModelError: as :func:`pymodel.importers.load`, or if it is no chain of dense layers.
+    """
+    network = load(imported.path, family=imported.family, prefix=imported.prefix, **imported.facts)
+    if not isinstance(network, KAN):
+        raise ModelError(
+            f"{imported.path.name} became a {type(network).__name__}, but a build takes chains of dense layers; "
+            "quantize it in Python"
+        )
+    if network.widths != model.widths:
+        raise ConfigError(
+            f"model.widths is {list(model.widths)}, but {imported.path.name} has {list(network.widths)}; correct it"
+        )
+    next(network.kan_layers()).input_range = model.range
+    return network
+
+
+def keep_imported(config: Config, imported: ImportSettings, path: Path) -> Config:
+    """Write the tensors of `imported` to `path`, and return `config` with that file in its place."""
+    extract(imported.path, path, prefix=imported.prefix)
+    return replace(config, imported=replace(imported, path=path, prefix=""))
