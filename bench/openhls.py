@@ -24,9 +24,9 @@ from _common import RESULTS, provenance, write_result  # noqa: E402
 from hwgen.openhls._check import kernel_vectors, self_check  # noqa: E402
 from hwgen.openhls._clang import Source  # noqa: E402
 from hwgen.openhls._csim import ap_types_folder, compile_csim, run_csim_kernel  # noqa: E402
-from hwgen.openhls._engine import make_pipeline  # noqa: E402
 from hwgen.openhls._kernel import Kernel, PortSpec, lower_kernel  # noqa: E402
-from hwgen.openhls._verilog import Pipeline, write_rtl  # noqa: E402
+from hwgen.openhls._pipeline import make_pipeline  # noqa: E402
+from hwgen.openhls._verilog import Pipeline, Shown, write_rtl  # noqa: E402
 from pymodel.ir import IntArray  # noqa: E402
 from sim.cosim import cosim  # noqa: E402
 from tests.hwgen.openhls.programs import INPUTS, cpp_kernel  # noqa: E402
@@ -74,11 +74,10 @@ def _simulate(folder: Path, kernel: Kernel, pipeline: Pipeline, X: IntArray, Y: 
     write_rtl(
         folder / "rtl",
         kernel.interface,
-        pipeline,
+        [pipeline],
         prefix="fuzz",
         model="fuzz",
-        nodes=("y",),
-        output="y",
+        shown=Shown("", ("y",)),
         part=PART,
         clock_ns=5.0,
         X=X[:64],

@@ -39,7 +39,9 @@ def kernel_vectors(kernel: Kernel, count: int, seed: int = 0) -> IntArray:
     return np.concatenate([np.array(corners, dtype=np.int64), random])
 
 
-def self_check(kernel: Kernel, package: str, folder: Path, X: IntArray, expected: Mapping[str, IntArray]) -> SelfCheck:
+def self_check(
+    kernel: Kernel, package: str, folder: Path, X: IntArray, expected: Mapping[str, IntArray], where: str = ""
+) -> SelfCheck:
     """Run the optimised LLVM code and the optimised XLS function on `X` and compare them with what is expected.
 
     Args:
@@ -48,6 +50,7 @@ def self_check(kernel: Kernel, package: str, folder: Path, X: IntArray, expected
         folder: the one in which the kernel was elaborated.
         X: input integers (rows, elements of all inputs).
         expected: what earlier stations gave on `X`, in order: (rows, elements of all outputs) by station.
+        where: of the model this kernel is, for the message.
 
     Raises:
         MismatchError: naming the first station that differs from the ones before it, with vector and element.
@@ -73,7 +76,7 @@ def self_check(kernel: Kernel, package: str, folder: Path, X: IntArray, expected
             row, element = (int(v) for v in different[0])
             rows = np.unique(different[:, 0]).size
             raise MismatchError(
-                f"open HLS: {name} differs from {names[0]} in {rows} of {X.shape[0]} vectors, first in vector {row}, "
+                f"open HLS: {where}{name} differs from {names[0]} in {rows} of {X.shape[0]} vectors, first in vector {row}, "
                 f"output {element}: {answers[name][row, element]} instead of {reference[row, element]}"
             )
     return SelfCheck(tuple(names), X.shape[0])

@@ -15,10 +15,10 @@ from hwgen._output import check_target, keep_failed, staged
 from hwgen.openhls._check import kernel_vectors, self_check
 from hwgen.openhls._clang import Source, require_clang
 from hwgen.openhls._csim import ap_types_folder, compile_csim, run_csim_kernel
-from hwgen.openhls._engine import counted, make_pipeline
 from hwgen.openhls._kernel import Kernel, lower_kernel
+from hwgen.openhls._pipeline import counted, make_pipeline
 from hwgen.openhls._ports_file import load_ports
-from hwgen.openhls._verilog import ENGINE, write_rtl
+from hwgen.openhls._verilog import ENGINE, Shown, write_rtl
 from hwgen.report import border_entry, save_report, tool_versions
 from hwgen.synth import SynthEstimate, estimate, require_yosys, yosys_family
 from pymodel.errors import ConfigError, MismatchError
@@ -105,11 +105,10 @@ def build_kernel(
         latency, files = write_rtl(
             folder,
             kernel.interface,
-            pipeline,
+            [pipeline],
             prefix=prefix,
             model=kernel.interface.top,
-            nodes=(_NODE,),
-            output=_NODE,
+            shown=Shown("", (_NODE,)),
             part=part,
             clock_ns=clock_ns,
             X=X[:256],

@@ -111,7 +111,7 @@ def kernel_of(
     with tempfile.TemporaryDirectory(prefix="kan4ml-rolled-") as name:
         folder = Path(name)
         unit = folder / f"{call.layer}.cpp"
-        unit.write_text(layer_unit(call, node.n_in, node.n_out), encoding="utf-8")
+        unit.write_text(layer_unit([(call, node.n_in, node.n_out)]), encoding="utf-8")
         start = time.monotonic()
         compiled = compile_source(project_source(project, unit), call.top)
         clock["clang"] = clock.get("clang", 0.0) + time.monotonic() - start

@@ -1,4 +1,4 @@
-"""The rolled layers of an hls4ml project: every kernel call of the top function as a function of its own.
+"""The layers of an hls4ml project: every kernel call of the top function as a function of its own.
 
 The kernels, tables and config structs are the project's files as they lie there, edited or not; what is added is one
 function per layer that makes the very call which the top function makes.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from hwgen.openhls._clang import Source
 from hwgen.openhls._errors import Refused
 from pymodel.errors import ToolError
 
-__all__ = ["LayerCall", "layer_calls", "layer_unit", "project_source"]
+__all__ = ["LayerCall", "is_plain_chain", "layer_calls", "layer_unit", "project_source"]
 
 _CALL = re.compile(
     r"(?P<kernel>kan4ml::\w+)<(?P<data>\w+), (?P<result>\w+), kan_(?P<layer>\w+)_config>"
@@ -46,7 +47,17 @@ class LayerCall:
     @property
     def top(self) -> str:
         """Name of the layer's own function."""
-        return f"kan_rolled_{self.layer}"
+        return f"kan_layer_{self.layer}"
+
+
+def _top_file(project: Path) -> tuple[str, str]:
+    """Return the name of the top function, and its file without comments."""
+    tops = [path for path in sorted((project / "firmware").glob("*.cpp")) if path.is_file()]
+    if len(tops) != 1:
+        raise ToolError(
+            f"{project} is no hls4ml project (firmware/ has {len(tops)} C++ files); convert the model again"
+        )
+    return tops[0].stem, re.sub(r"//[^\n]*", "", tops[0].read_text(encoding="utf-8"))
 
 
 def layer_calls(project: Path, *, chain: bool = True) -> list[LayerCall]:
@@ -60,13 +71,7 @@ def layer_calls(project: Path, *, chain: bool = True) -> list[LayerCall]:
         ToolError: if the folder holds no project.
         Refused: if the calls are not one chain of KAN layers and `chain` is set.
     """
-    firmware = project / "firmware"
-    tops = [path for path in sorted(firmware.glob("*.cpp")) if path.is_file()]
-    if len(tops) != 1:
-        raise ToolError(
-            f"{project} is no hls4ml project (firmware/ has {len(tops)} C++ files); convert the model again"
-        )
-    text = re.sub(r"//[^\n]*", "", tops[0].read_text(encoding="utf-8")).split("kan_csim_check")[0]
+    top, text = _top_file(project)
     calls = [
         LayerCall(*(match[k] for k in ("layer", "kernel", "data", "result", "source", "target", "tables")))
         for match in _CALL.finditer(text)
@@ -76,10 +81,31 @@ def layer_calls(project: Path, *, chain: bool = True) -> list[LayerCall]:
     if chain and (not calls or others or not chained):
         raise Refused(
             "a model that is not one chain of KAN layers",
-            tops[0].stem,
+            top,
             "convert the KAN layers alone, or use csim only",
         )
     return calls
+
+
+def is_plain_chain(project: Path) -> bool:
+    """Return whether the top function does nothing but call KAN kernels, each on what the one before it gave.
+
+    Then, and only then, its layers may be built one by one.
+    """
+    text = _top_file(project)[1]
+    calls = layer_calls(project, chain=False)
+    chained = all(a.target == b.source for a, b in itertools.pairwise(calls))
+    sources = [call.source for call in calls]
+    if not calls or not chained or len(set(sources)) != len(sources):
+        return False
+    text = re.sub(r"^[ \t]*#ifndef __SYNTHESIS__\n.*?^[ \t]*#endif\n", "", text, flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"^[ \t]*#.*$", "", text, flags=re.MULTILINE)
+    head = re.search(r"\bvoid \w+\(([^()]*)\)\s*\{", text)
+    if head is None or re.findall(r"(\w+)\[\d+\]", head[1]) != [sources[0], calls[-1].target]:
+        return False
+    rest = _CALL.sub("", text[head.end() :])
+    rest = re.sub(r"\b\w+ \w+\[\d+\];", "", rest)
+    return re.sub(r"\s", "", text[: head.start()]) == "" and re.sub(r"\s", "", rest) == "}"
 
 
 def project_source(project: Path, unit: Path) -> Source:
@@ -88,10 +114,10 @@ def project_source(project: Path, unit: Path) -> Source:
     return Source(unit, (firmware, firmware / "ap_types"))
 
 
-def layer_unit(call: LayerCall, n_in: int, n_out: int) -> str:
-    """Return the C++ of a layer's own function."""
-    return (
-        '#include "defines.h"\n#include "parameters.h"\n'
+def layer_unit(calls: Sequence[tuple[LayerCall, int, int]]) -> str:
+    """Return the C++ of the layers' own functions, from their calls and numbers of inputs and outputs."""
+    return '#include "defines.h"\n#include "parameters.h"\n' + "".join(
         f"void {call.top}(const {call.data} x[{n_in}], {call.result} y[{n_out}]) {{\n"
         f"    {call.kernel}<{call.data}, {call.result}, kan_{call.layer}_config>(x, y, {call.tables});\n}}\n"
+        for call, n_in, n_out in calls
     )

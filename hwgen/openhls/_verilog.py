@@ -1,9 +1,9 @@
-"""A kernel's folder of Verilog: XLS's pipeline, the common ports around it, the AXI4-Stream wrapper and the benches."""
+"""A folder of Verilog: XLS's pipelines, one behind the other, the common ports around them, AXI4-Stream and benches."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,21 +16,38 @@ from hwgen.openhls._translate import Slots, slots
 from hwgen.tables._vectors import to_hex
 from pymodel.ir import IntArray
 
-__all__ = ["OpenHlsDesign", "Pipeline", "templates", "write_rtl"]
+__all__ = ["OpenHlsDesign", "Pipeline", "Shown", "templates", "write_rtl"]
 
 ENGINE = "openhls"
-#: XLS puts a register in front of the first stage and one behind the last; the port is sampled one edge later.
-_EXTRA_EDGES = 1
+#: The top module has a register in front of the first pipeline; each pipeline has one behind each of its stages.
+_INPUT_REGISTER = 1
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """What XLS made: optimised IR, Verilog of the module `name`, stages of logic."""
+    """What XLS made: optimised IR, Verilog of the module `name`, stages of logic, and the vectors that go in and out."""
 
     name: str
     package: str
     verilog: str
     stages: int
+    ins: Slots
+    outs: Slots
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Which IR nodes a folder of Verilog shows.
+
+    Attributes:
+        source: the node whose integers come in; "" if there is none.
+        results: the node that each pipeline computes, in order.
+        hidden: nodes that exist in no signal.
+    """
+
+    source: str
+    results: tuple[str, ...]
+    hidden: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,38 +98,50 @@ def _described(port: Port) -> str:
     return f"{port.direction.value:3} {port.name}[{port.count}]: {kind}{point}"
 
 
-def signals_json(
-    interface: Interface, context: Mapping[str, Any], ins: Slots, outs: Slots, nodes: tuple[str, ...], output: str
-) -> str:
-    """Return the text of `signals.json`: the kernel is one pipeline, so only its ports show integers."""
-    del interface
+def _shape(s: Slots) -> dict[str, Any]:
+    return {"count": s.count, "width": s.width, "signed": s.signed}
 
-    def shape(s: Slots) -> dict[str, Any]:
-        return {"count": s.count, "width": s.width, "signed": s.signed}
 
+def _signals_json(context: Mapping[str, Any], pipelines: Sequence[Pipeline], shown: Shown) -> str:
+    """Return the text of `signals.json`: what goes into the first pipeline, and what comes out of each."""
+    nodes: dict[str, dict[str, Any]] = {}
+    if shown.source:
+        nodes[shown.source] = {"signal": _IN, **_shape(pipelines[0].ins), "offset": 0, "stage": 0}
+    stage = 0
+    for at, (name, pipeline) in enumerate(zip(shown.results, pipelines, strict=True)):
+        stage += pipeline.stages
+        nodes[name] = {"signal": _result(at), **_shape(pipeline.outs), "offset": 0, "stage": stage}
+    nodes.update({name: {"collapsed": True} for name in shown.hidden})
     content = {
         "schema": 1,
         "engine": ENGINE,
         "top": context["top"],
         "axis_top": context["axis_top"],
         "latency": context["latency"],
-        "input": shape(ins),
-        "output": {"node": output, **shape(outs)},
-        "nodes": {name: {"collapsed": True} for name in nodes},
+        "input": _shape(pipelines[0].ins),
+        "output": {"node": shown.results[-1], **_shape(pipelines[-1].outs)},
+        "nodes": nodes,
         "files": list(context["files"]),
     }
     return json.dumps(content, indent=1) + "\n"
 
 
+#: Signals of the top module.
+_IN = "x"
+
+
+def _result(at: int) -> str:
+    return f"y{at}"
+
+
 def write_rtl(
     folder: Path,
     interface: Interface,
-    pipeline: Pipeline,
+    pipelines: Sequence[Pipeline],
     *,
     prefix: str,
     model: str,
-    nodes: tuple[str, ...],
-    output: str,
+    shown: Shown,
     part: str,
     clock_ns: float,
     X: IntArray,
@@ -122,27 +151,30 @@ def write_rtl(
 
     Args:
         folder: created if absent.
-        interface: the ports.
-        pipeline: XLS's module.
+        interface: the ports of the whole.
+        pipelines: XLS's modules, each of which takes what the one before it gives.
         prefix: of all module and file names.
         model: what it is, for comments: an identifier or a C++ name.
-        nodes: names of the IR's nodes, none of which can be seen inside.
-        output: the node that the output port carries.
+        shown: names of the IR's nodes.
         part: the FPGA, for `vivado.tcl`.
         clock_ns: the clock period, for `constraints.xdc`.
         X: input integers of the self-checking benches, slot by slot.
         Y: their output integers.
     """
     ins, outs = slots(interface.inputs), slots(interface.outputs)
-    latency = pipeline.stages + _EXTRA_EDGES
+    assert (ins, outs) == (pipelines[0].ins, pipelines[-1].outs)
+    latency = sum(p.stages for p in pipelines) + _INPUT_REGISTER
     address = (latency + 1).bit_length()
-    files = (f"{pipeline.name}.v", f"{prefix}_top.v", f"{prefix}_fifo.v", f"{prefix}_axis.v")
+    files = (*(f"{p.name}.v" for p in pipelines), f"{prefix}_top.v", f"{prefix}_fifo.v", f"{prefix}_axis.v")
     context = {
         "model": model,
         "function": interface.top,
         "ports": [_described(p) for p in interface.ports],
         "prefix": prefix,
-        "core": pipeline.name,
+        "cores": [
+            {"name": p.name, "node": node, "stages": p.stages, "signal": _result(at), "bits": p.outs.bits}
+            for at, (p, node) in enumerate(zip(pipelines, shown.results, strict=True))
+        ],
         "top": f"{prefix}_top",
         "axis_top": f"{prefix}_axis",
         "latency": latency,
@@ -162,7 +194,7 @@ def write_rtl(
         "clock_ns": f"{clock_ns:g}",
         "vectors": X.shape[0],
     }
-    texts = {f"{pipeline.name}.v": pipeline.verilog, f"{pipeline.name}.ir": pipeline.package}
+    texts = {f"{p.name}.v": p.verilog for p in pipelines} | {f"{p.name}.ir": p.package for p in pipelines}
     environment = templates()
     for template, name in (
         ("top.v", f"{prefix}_top.v"),
@@ -176,7 +208,7 @@ def write_rtl(
         texts[name] = environment.get_template(f"{template}.j2").render(context)
     texts["vectors_in.hex"] = to_hex(X, ins.width)
     texts["vectors_out.hex"] = to_hex(Y, outs.width)
-    texts["signals.json"] = signals_json(interface, context, ins, outs, nodes, output)
+    texts["signals.json"] = _signals_json(context, pipelines, shown)
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")

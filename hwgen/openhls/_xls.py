@@ -36,7 +36,7 @@ def pipeline_verilog(package: str, module: str, stages: int) -> str:
     Args:
         package: XLS IR with a function as top.
         module: name of the Verilog module.
-        stages: stages of logic; registers stand between them, in front of the first, and behind the last.
+        stages: stages of logic; registers stand between them and behind the last, but not in front of the first.
     """
     from xls import c_api
 
@@ -45,7 +45,7 @@ def pipeline_verilog(package: str, module: str, stages: int) -> str:
         with_delay_model=True,
         delay_model="unit",
         pipeline_stages=stages,
-        flop_inputs=True,
+        flop_inputs=False,
         flop_outputs=True,
         input_valid_signal="in_valid",
         output_valid_signal="out_valid",

@@ -12,7 +12,6 @@ from hwgen.openhls._access import GlobalBytes
 from hwgen.openhls._check import kernel_vectors, self_check
 from hwgen.openhls._clang import Source
 from hwgen.openhls._csim import ap_types_folder
-from hwgen.openhls._engine import make_pipeline
 from hwgen.openhls._exhaust import columns
 from hwgen.openhls._ifconvert import Flat, flatten
 from hwgen.openhls._interface import Direction, Interface, Port
@@ -21,6 +20,7 @@ from hwgen.openhls._job import interpret, run_optimised
 from hwgen.openhls._kernel import PortSpec, lower_kernel
 from hwgen.openhls._llvm import parse_function
 from hwgen.openhls._ops import apply
+from hwgen.openhls._pipeline import make_pipeline
 from hwgen.openhls._translate import slots, xls_package
 from pymodel.errors import MismatchError
 from tests.hwgen.openhls.programs import INPUTS, cpp_kernel, llvm_kernel
