@@ -15,8 +15,11 @@ from pymodel.errors import ConfigError
 
 __all__ = [
     "BASES",
+    "CODERS",
     "EMBEDDED_SOURCES",
     "FAMILIES",
+    "PTQ_METHODS",
+    "QAT_METHODS",
     "SOURCES",
     "DataSettings",
     "DistillSettings",
@@ -39,6 +42,11 @@ EMBEDDED_SOURCES: Final = ("digits", "wine", "breast_cancer", "moons")
 #: KAN formulas; `pykan` is one that the design names, but that cannot be built yet.
 FAMILIES: Final = ("efficient_kan", "fast_kan", "kagn", "table")
 _LATER_FAMILIES: Final = ("pykan",)
+#: How a network becomes integers: trained on with quantizers in place, or from the float weights and some rows.
+QAT_METHODS: Final = ("lsq", "lsq_plus", "pact", "dorefa", "qil", "dsq")
+PTQ_METHODS: Final = ("minmax", "percentile", "mse", "gptq", "adaround", "brecq", "awq", "hawq_v2")
+#: How PTQ finds the range of a hidden layer's codes.
+CODERS: Final = ("minmax", "percentile", "mse", "output")
 #: Activations of the base branch; `zero` leaves it out.
 BASES: Final = ("silu", "gelu", "relu", "tanh", "sigmoid", "identity", "zero")
 
@@ -227,12 +235,17 @@ class ModelSettings:
 
 @dataclass(frozen=True)
 class QuantizeSettings:
-    """Bits of every quantizer of the QAT.
+    """Method and bits of every quantizer.
 
     Attributes:
-        method: only `lsq` (learned step size) for now.
+        method: one of :data:`QAT_METHODS`, or of :data:`PTQ_METHODS`, which train no epoch (`pymodel.quant.METHODS` tells
+            what each is).
         activations: bits of the codes at a layer's input.
-        base_weights, spline_weights: bits of the two branches' weights.
+        base_weights, spline_weights: bits of the two branches' weights; for `hawq_v2` the mean over all weights is kept
+            to the mean of these.
+        granularity: of the weights' steps, `tensor` or `channel` (one per output); None stands for the method's own
+            (`tensor` in QAT, `channel` in PTQ) and is replaced by it.
+        coder: of hidden layers in PTQ, one of :data:`CODERS`; None stands for the method's own, as above; no use in QAT.
         basis: bits of the basis values and of the base branch's activation table.
         implementation: of the basis unit: `rom` (a table by code) or `arith` (integer polynomials, interpolation or
             recurrence); both are exact in every station, `arith` rounds a little more.
@@ -257,11 +270,26 @@ class QuantizeSettings:
     layer_activations: tuple[int, ...] | None = None
     layer_edges: tuple[int, ...] | None = None
     input: int = 8
+    granularity: str | None = None
+    coder: str | None = None
 
     def __post_init__(self) -> None:
-        if self.method in ("qil", "dsq", "dorefa", "pact", "lsq_plus", "gptq", "awq", "ptq"):
-            raise ConfigError(f"quantize.method {self.method!r} is not available yet; use lsq")
-        _choice("quantize.method", self.method, ("lsq",))
+        _choice("quantize.method", self.method, QAT_METHODS + PTQ_METHODS)
+        if self.granularity is None:
+            object.__setattr__(self, "granularity", "channel" if self.post_training else "tensor")
+        _choice("quantize.granularity", self.granularity, ("tensor", "channel"))
+        if self.coder is None and self.post_training:
+            object.__setattr__(self, "coder", self.method if self.method in CODERS else "output")
+        if self.coder is not None:
+            _choice("quantize.coder", self.coder, CODERS)
+        if self.edge is not None and self.method != "lsq":
+            raise ConfigError(
+                f"quantize.edge trains tables with lsq, not with {self.method}; leave edge out or use the method lsq"
+            )
+        if self.method == "awq" and self.implementation != "rom":
+            raise ConfigError(
+                f"quantize.method awq scales the basis ROM, which the implementation {self.implementation} has not; use rom"
+            )
         _integer("quantize.activations", self.activations, 1, 12)
         _integer("quantize.base_weights", self.base_weights, 2, 16)
         _integer("quantize.spline_weights", self.spline_weights, 2, 16)
@@ -287,6 +315,11 @@ class QuantizeSettings:
                 f"quantize.input has {self.input} bits, fewer than the {self.first_activations} bits of the first "
                 "layer's activations; raise it"
             )
+
+    @property
+    def post_training(self) -> bool:
+        """Whether the method trains no epoch."""
+        return self.method in PTQ_METHODS
 
     def activation_bits(self, layer: int) -> int:
         """Return the code bits at the input of layer number `layer` (0 is the first)."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar
 
 import numpy as np
@@ -171,8 +172,13 @@ class RbfFunctions(Functions):
 
     def basis(self, z: Tensor) -> Tensor:
         """Return the Gaussians at `z` (…), as (…, n_centres)."""
-        centres = torch.from_numpy(self.knots).to(z)
+        centres = _centres(self, z.dtype, z.device)
         return torch.exp(-(((z.unsqueeze(-1) - centres) / self.width) ** 2))
+
+
+@cache
+def _centres(functions: RbfFunctions, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.from_numpy(functions.knots).to(dtype=dtype, device=device)
 
 
 def gram_factor(n: int) -> float:

@@ -1,4 +1,4 @@
-"""Initial steps and ranges: the ones of least mean squared error on data."""
+"""Initial steps and ranges: the ones of least (weighted) squared error on data, or those that cover it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from pymodel.errors import ModelError
 from pymodel.quant._functions import round_half_up
 
-__all__ = ["best_range", "best_step"]
+__all__ = ["best_range", "best_step", "best_steps", "covering_range"]
 
 _MAX_SAMPLES = 1 << 15
 _STEPS = 64
@@ -42,6 +42,56 @@ def best_step(values: Tensor, high: int) -> float:
     steps = extent / (high if high > 0 else 1) * shrink
     errors = [float((v - s * round_half_up(v / s).clamp_(-high, high)).square().sum()) for s in steps]
     return float(steps[min(range(_STEPS), key=errors.__getitem__)])
+
+
+@torch.no_grad()
+def best_steps(values: Tensor, high: int, weight: Tensor | None = None) -> Tensor:
+    """Return, per row, the step for which `step * clip(round(v / step), -high, high)` is closest to the row.
+
+    Args:
+        values: (N, K).
+        high: the largest level.
+        weight: (K,), of the squared errors; None weighs all alike.
+
+    Returns:
+        (N,) float64; rows of zeros get `1 / high`.
+
+    Raises:
+        ModelError: if a value is not finite.
+    """
+    v = values.detach().double()
+    if not bool(torch.isfinite(v).all()):
+        raise ModelError("expected finite weights, found NaN or infinity; train with a lower rate")
+    extent = v.abs().amax(dim=1, keepdim=True)
+    extent = torch.where(extent > 0, extent, 1.0)
+    best = torch.full_like(extent, float("inf"))
+    step = extent / high
+    for shrink in torch.linspace(1.0, 1.0 / _STEPS, _STEPS, dtype=torch.float64).tolist():
+        s = extent * (shrink / high)
+        error = (v - s * round_half_up(v / s).clamp_(-high, high)).square_()
+        total = error.sum(dim=1, keepdim=True) if weight is None else (error @ weight.double()).unsqueeze(1)
+        better = total < best
+        best, step = torch.where(better, total, best), torch.where(better, s, step)
+    return step.squeeze(1)
+
+
+def covering_range(values: Tensor, n_codes: int, share: float = 0.0) -> tuple[float, float]:
+    """Return (low, step) of codes from the `share` quantile of `values` to the `1 - share` quantile (0: the extremes).
+
+    Raises:
+        ModelError: if a value is not finite.
+    """
+    v = _sample(values)
+    if not v.numel():
+        return -0.5, 1.0 / (n_codes - 1)
+    if share == 0.0:
+        full = values.detach().double()
+        first, last = float(full.min()), float(full.max())
+    else:
+        first, last = torch.quantile(v, torch.tensor([share, 1.0 - share], dtype=v.dtype, device=v.device)).tolist()
+    if first == last:
+        return first - 0.5, 1.0 / (n_codes - 1)
+    return first, (last - first) / (n_codes - 1)
 
 
 def best_range(values: Tensor, n_codes: int) -> tuple[float, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from pymodel.errors import ModelError
@@ -28,6 +29,8 @@ from pymodel.quant._tables import base_table
 from pymodel.quant._units import make_unit
 
 __all__ = ["OUTPUT_BITS", "freeze"]
+
+_Reals = npt.NDArray[np.float64]
 
 #: Width of the last layer's output type; its LSB is the smallest power of two with which nothing saturates.
 OUTPUT_BITS = 16
@@ -68,13 +71,13 @@ def _check_finite(name: str, layer: QuantKANLinear) -> None:
 
 
 def _largest_output(
-    basis: Basis, spline: IntArray, table: IntArray, base: IntArray, factors: tuple[float, float]
+    basis: Basis, spline: IntArray, table: IntArray, base: IntArray, factors: tuple[_Reals, _Reals]
 ) -> float:
     """Return a bound of the real outputs: per output, the sum of each edge's largest magnitude over the codes."""
     bound = np.zeros(spline.shape[:2])
     for c in range(basis.n_codes):
         part = spline[:, :, basis.start[c] : basis.start[c] + basis.window] @ basis.values[c]
-        np.maximum(bound, np.abs(part * factors[0] + base * (int(table[c]) * factors[1])), out=bound)
+        np.maximum(bound, np.abs(part * factors[0][:, None] + base * (int(table[c]) * factors[1])[:, None]), out=bound)
     return float(bound.sum(axis=1).max())
 
 
@@ -83,25 +86,35 @@ def _branch_node(name: str, source: str, layer: QuantKANLinear, target: _Target,
     assert layer.spline_quantizer is not None
     coder = layer.quantizer.coder()
     functions = layer.functions
-    basis = make_unit(functions, coder.low, coder.step, coder.n_codes, layer.basis_bits, layer.implementation)
+    basis = make_unit(
+        functions,
+        coder.low,
+        coder.step,
+        coder.n_codes,
+        layer.basis_bits,
+        layer.implementation,
+        scales=layer.basis_scales,
+    )
     table, base_lsb = base_table(functions, coder.representatives, layer.basis_bits)
     base_weight, spline_weight = layer.masked_weights()
     base = layer.base_quantizer.integers(base_weight).cpu().numpy()
     spline = layer.spline_quantizer.integers(spline_weight).cpu().numpy()
     has_base = functions.activation != NO_BASE
-    units = (
-        basis.lsb * float(layer.spline_quantizer.step),
-        base_lsb * float(layer.base_quantizer.step) if has_base else 0.0,
-    )
+    # One number, or one per output.
+    by_spline = basis.lsb * layer.spline_quantizer.step.double().cpu().numpy().reshape(-1)
+    by_base = (base_lsb if has_base else 0.0) * layer.base_quantizer.step.double().cpu().numpy().reshape(-1)
     if target.kind is None:
         bias = 0.0 if layer.bias is None else float(layer.bias.abs().max())
-        exponent = _output_exponent(_largest_output(basis, spline, table, base, units) + bias)
+        exponent = _output_exponent(_largest_output(basis, spline, table, base, (by_spline, by_base)) + bias)
         # An LSB that is finer than the multipliers can express would only cost bits.
-        finest = math.frexp(max(units))[1] - bits
+        finest = math.frexp(max(by_spline.max(), by_base.max()))[1] - bits
         target.fix(max(exponent, finest))
     assert target.kind is not None
-    (spline_mult, base_mult), shift = dyadic([unit / target.step for unit in units], bits)
-    ones = np.ones(layer.out_features, dtype=np.int64)
+    multipliers, shift = dyadic([float(unit) / target.step for unit in (*by_spline, *by_base)], bits)
+    spline_mult, base_mult = (
+        np.broadcast_to(np.array(part, dtype=np.int64), layer.out_features).copy()
+        for part in (multipliers[: by_spline.size], multipliers[by_spline.size :])
+    )
     return KanLinear(
         name=name,
         inputs=(source,),
@@ -112,7 +125,7 @@ def _branch_node(name: str, source: str, layer: QuantKANLinear, target: _Target,
         base=BaseBranch(coder=coder, activation=_base_name(functions), table=table, lsb=base_lsb, weights=base)
         if has_base
         else None,
-        rescale=Rescale(ones * spline_mult, ones * base_mult, _bias(layer, target, shift), shift),
+        rescale=Rescale(spline_mult, base_mult, _bias(layer, target, shift), shift),
     )
 
 

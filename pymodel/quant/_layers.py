@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from pymodel.errors import ConfigError, ModelError
 from pymodel.ir import MAX_TABLE_BITS, Implementation
 from pymodel.layers import NO_BASE, KANLayer, ensure_layer_handlers
+from pymodel.quant._feature_linear import feature_linear
 from pymodel.quant._functions import dyadic, round_exact
 from pymodel.quant._quantizers import ActivationQuantizer, InputQuantizer, TensorQuantizer
 from pymodel.quant._ste import Columns, edge_linear, replace, table_linear
@@ -42,8 +43,12 @@ class QuantKANLinear(nn.Module):
         edge_bits: of an edge's table entries. If given, the layer is trained in edge-table form, and the other three
             have no effect: only the whole edge function is rounded.
         implementation: of the basis unit.
+        weight_quantizer: class of the two branches' quantizers.
+        channels: give them a step per output instead of one.
 
     Attributes:
+        basis_scales: what each basis function is divided by in its ROM, (n_basis,) powers of two (AWQ), or None; the
+            spline weights hold the other half of it.
         functions: of the edges; fixed from now on.
         base_weight: parameter (N, I).
         spline_weight: parameter (N, I, n_basis).
@@ -68,6 +73,8 @@ class QuantKANLinear(nn.Module):
         basis_bits: int,
         edge_bits: int | None = None,
         implementation: Implementation = Implementation.ROM,
+        weight_quantizer: type[TensorQuantizer] = TensorQuantizer,
+        channels: bool = False,
     ) -> None:
         super().__init__()
         ensure_layer_handlers()
@@ -93,9 +100,12 @@ class QuantKANLinear(nn.Module):
         self.spline_quantizer: TensorQuantizer | None = None
         self.edge_quantizer: TensorQuantizer | None = None
         if edge_bits is None:
-            self.base_quantizer, self.spline_quantizer = TensorQuantizer(base_bits), TensorQuantizer(spline_bits)
+            n = self.out_features if channels else None
+            self.base_quantizer = weight_quantizer(base_bits, channels=n)
+            self.spline_quantizer = weight_quantizer(spline_bits, channels=n)
         else:
             self.edge_quantizer = TensorQuantizer(edge_bits, symmetric=False)
+        self.basis_scales: tuple[float, ...] | None = None
         self._tables: CodeTables | None = None
         self._tables_key: tuple[object, ...] = ()
 
@@ -109,7 +119,7 @@ class QuantKANLinear(nn.Module):
         q = self.quantizer
         like = self.base_weight
         low, step = _number(q.low), _number(q.step)
-        key = (low, step, like.dtype, like.device)
+        key = (low, step, like.dtype, like.device, self.basis_scales)
         if self._tables is None or key != self._tables_key:
             fixed = isinstance(q, InputQuantizer)
             bits = self.basis_bits
@@ -122,6 +132,7 @@ class QuantKANLinear(nn.Module):
                 like.detach(),
                 fixed=fixed,
                 implementation=self.implementation,
+                scales=self.basis_scales,
             )
             self._tables_key = key
         return self._tables
@@ -142,14 +153,17 @@ class QuantKANLinear(nn.Module):
 
     # --- the branch form --------------------------------------------------------------------------------------------
 
-    def factors(self, out_step: float) -> tuple[float, float]:
-        """Return what one unit of the spline's and of the base's accumulator is worth, in units of `out_step`."""
+    def factors(self, out_step: float) -> tuple[list[float], list[float]]:
+        """Return what one unit of the spline's and of the base's accumulator is worth, in units of `out_step`.
+
+        One number each, or one per output.
+        """
         assert self.base_quantizer is not None
         assert self.spline_quantizer is not None
         tables = self.tables()
-        spline = tables.basis_lsb * _number(self.spline_quantizer.step)
-        base = 0.0 if self.functions.activation == NO_BASE else tables.base_lsb * _number(self.base_quantizer.step)
-        return spline / out_step, base / out_step
+        spline, base = _numbers(self.spline_quantizer.step), _numbers(self.base_quantizer.step)
+        base_lsb = 0.0 if self.functions.activation == NO_BASE else tables.base_lsb
+        return [tables.basis_lsb * s / out_step for s in spline], [base_lsb * s / out_step for s in base]
 
     def _branches(self, u: Tensor, here: Codes, after: Codes | None) -> Tensor:
         assert self.base_quantizer is not None
@@ -157,12 +171,26 @@ class QuantKANLinear(nn.Module):
         tables = self.tables()
         # The rescale will multiply by dyadic numbers; train with those. A power-of-two LSB (the last layer) leaves
         # the multipliers as they are.
-        factors = self.factors(1.0 if after is None else _number(after.step))
-        (spline_mult, base_mult), shift = dyadic(factors)
-        ratios = [base_mult * 2.0**-shift / (factors[1] or 1.0), spline_mult * 2.0**-shift / factors[0]]
+        spline, base = self.factors(1.0 if after is None else _number(after.step))
+        multipliers, shift = dyadic([*spline, *base])
+        rounded = [m * 2.0**-shift / (f or 1.0) for m, f in zip(multipliers, [*spline, *base], strict=True)]
+        ratios = rounded[len(spline) :], rounded[: len(spline)]
+        if len(spline) == 1 and type(self.base_quantizer) is type(self.spline_quantizer) is TensorQuantizer:
+            y = self._lsq_product(u, here, tables, (ratios[0][0], ratios[1][0]))
+        else:
+            y = self._product(u, here, tables, ratios)
+        if after is None:
+            return y if self.bias is None else y + self.bias
+        unit = _number(after.step) * 2.0**-shift
+        return _emit_codes(self._add_bias(y, unit), unit, shift, after)
+
+    def _lsq_product(self, u: Tensor, here: Codes, tables: CodeTables, ratios: tuple[float, float]) -> Tensor:
+        """Return the sum over both branches with LSQ weights and one step each, in one node of the autograd graph."""
+        assert self.base_quantizer is not None
+        assert self.spline_quantizer is not None
         levels = [float(self.base_quantizer.high), float(self.spline_quantizer.high)]
-        both = self.base_weight.new_tensor([levels, ratios])[:, self.branch]
-        y = table_linear(
+        both = self.base_weight.new_tensor([levels, list(ratios)])[:, self.branch]
+        return table_linear(
             u,
             here.step,
             here.low,
@@ -175,10 +203,17 @@ class QuantKANLinear(nn.Module):
             tables.rounded,
             tables.slopes,
         )
-        if after is None:
-            return y if self.bias is None else y + self.bias
-        unit = _number(after.step) * 2.0**-shift
-        return _emit_codes(self._add_bias(y, unit), unit, shift, after)
+
+    def _product(self, u: Tensor, here: Codes, tables: CodeTables, ratios: tuple[list[float], list[float]]) -> Tensor:
+        """Return the same for weights of any method, with one step or one per output."""
+        assert self.base_quantizer is not None
+        assert self.spline_quantizer is not None
+        base, spline = self.masked_weights()
+        by_base, by_spline = (base.new_tensor(r).view(-1, 1) for r in ratios)
+        base = self.base_quantizer(base) * by_base
+        spline = self.spline_quantizer(spline) * by_spline.unsqueeze(-1)
+        weight = torch.cat((base.unsqueeze(-1), spline), dim=-1)
+        return feature_linear(u, here.step, here.low, weight, tables.rounded, tables.slopes)
 
     def _add_bias(self, y: Tensor, unit: float) -> Tensor:
         """Return `y` (multiples of `unit`) plus the bias rounded to such a multiple."""
@@ -230,6 +265,7 @@ class QuantKANLinear(nn.Module):
             here: what this layer's codes stand for.
             after: what the next layer's codes stand for; None for the last layer.
         """
+        u = self.quantizer.shaped(u, here.step)
         return self._branches(u, here, after) if self.edge_quantizer is None else self._edges(u, here, after)
 
     @torch.no_grad()
@@ -263,10 +299,18 @@ def _number(scalar: Tensor) -> float:
     Raises:
         ModelError: if it is not finite: the training has diverged.
     """
-    value = float(scalar.detach())
+    return _checked(float(scalar.detach()))
+
+
+def _checked(value: float) -> float:
     if not math.isfinite(value):
         raise ModelError(f"expected finite steps and offsets, but one is {value}; train with a lower rate")
     return value
+
+
+def _numbers(steps: Tensor) -> list[float]:
+    """Return a step, or one per output, as floats; raises as :func:`_number`."""
+    return [_number(steps)] if steps.dim() == 0 else [_checked(value) for value in steps.detach().tolist()]
 
 
 def rescale_bias(after: Codes, shift: int) -> int:

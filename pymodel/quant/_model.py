@@ -12,6 +12,7 @@ from pymodel.errors import DataError, ModelError
 from pymodel.ir import FixedPoint, Implementation
 from pymodel.layers import KAN
 from pymodel.quant._layers import Codes, QuantKANLinear
+from pymodel.quant._methods import METHODS
 from pymodel.quant._quantizers import ActivationQuantizer, InputQuantizer, TensorQuantizer
 from pymodel.settings import QuantizeSettings
 
@@ -94,7 +95,12 @@ class QuantKAN(nn.Module):
     def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
         """Return optimiser groups: weights with `weight_decay`, steps and offsets without any."""
         quantizers = (TensorQuantizer, ActivationQuantizer)
-        scalars = [p for m in self.modules() if isinstance(m, quantizers) for p in m.parameters(recurse=False)]
+        scalars = [
+            p
+            for m in self.modules()
+            if isinstance(m, quantizers) and not getattr(m, "decayed", False)
+            for p in m.parameters(recurse=False)
+        ]
         ids = {id(p) for p in scalars}
         weights = [p for p in self.parameters() if id(p) not in ids]
         return [
@@ -114,6 +120,7 @@ def quantize_model(model: KAN, settings: QuantizeSettings) -> QuantKAN:
         ConfigError: if bits do not combine.
         ModelError: if a weight is NaN or infinite, or a layer has no integer form.
     """
+    method = METHODS[settings.method]
     layers = []
     for index, source in enumerate(model.kan_layers()):
         obstacle = source.hardware_obstacle()
@@ -125,20 +132,18 @@ def quantize_model(model: KAN, settings: QuantizeSettings) -> QuantKAN:
                     f"layers_{index}.{name} holds NaN or infinity, so it cannot be quantized; train with a lower rate"
                 )
         bits = settings.activation_bits(index)
-        quantizer: InputQuantizer | ActivationQuantizer
-        if index == 0:
-            quantizer = InputQuantizer(bits, settings.input, source.input_range)
-        else:
-            quantizer = ActivationQuantizer(bits)
+        first = InputQuantizer(bits, settings.input, source.input_range) if index == 0 else None
         layers.append(
             QuantKANLinear(
                 source,
-                quantizer,
+                first or method.activations(bits),
                 base_bits=settings.base_weights,
                 spline_bits=settings.spline_weights,
                 basis_bits=settings.basis,
                 edge_bits=settings.edge,
                 implementation=Implementation[settings.implementation.upper()],
+                weight_quantizer=method.weights,
+                channels=settings.granularity == "channel",
             )
         )
     return QuantKAN(layers, settings).to(layers[0].base_weight.device)

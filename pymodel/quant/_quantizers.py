@@ -11,9 +11,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from pymodel.errors import ConfigError
+from pymodel.errors import ConfigError, ModelError
 from pymodel.ir import AffineCoder, FixedPoint
-from pymodel.quant._calibrate import best_range, best_step
+from pymodel.quant._calibrate import best_range, best_step, best_steps
 from pymodel.quant._functions import round_half_up
 from pymodel.quant._ste import fake_quantize, scale_gradient
 
@@ -24,36 +24,51 @@ __all__ = ["ActivationQuantizer", "InputQuantizer", "TensorQuantizer"]
 
 
 class TensorQuantizer(nn.Module):
-    """A learned step (LSQ) for a signed tensor, one per tensor, without zero point.
+    """A learned step (LSQ) for a signed tensor, one per tensor or per output, without zero point.
 
     Args:
         bits: b; the levels are `-(2^(b-1) - 1) … 2^(b-1) - 1`, or from `-2^(b-1)` if not `symmetric`.
         symmetric: leave the most negative level out.
+        channels: N for one step per output, the first dimension of the tensor; None for one step.
 
     Attributes:
-        log_step: scalar parameter, the natural logarithm of the step.
+        log_step: parameter, () or (N,), the natural logarithm of the step.
     """
 
-    def __init__(self, bits: int, *, symmetric: bool = True) -> None:
+    def __init__(self, bits: int, *, symmetric: bool = True, channels: int | None = None) -> None:
         super().__init__()
+        self.bits = bits
         self.high = (1 << (bits - 1)) - 1
         self.low = -self.high if symmetric else -self.high - 1
-        self.log_step = nn.Parameter(torch.zeros(()))
+        self.log_step = nn.Parameter(torch.zeros(() if channels is None else (channels,)))
 
     @property
     def step(self) -> Tensor:
-        """The step, a positive scalar."""
+        """The step, positive, () or (N,)."""
         return self.log_step.exp().clamp_min(MIN_STEP)
+
+    def step_for(self, w: Tensor) -> Tensor:
+        """Return the step in a shape that broadcasts over `w`."""
+        step = self.step
+        return step.view(-1, *([1] * (w.dim() - 1))) if step.dim() else step
+
+    @torch.no_grad()
+    def set_step(self, step: float | Tensor) -> None:
+        """Set the step: a number, or (N,)."""
+        self.log_step.copy_(torch.as_tensor(step).double().clamp_min(MIN_STEP).log())
 
     @torch.no_grad()
     def calibrate(self, values: Tensor) -> None:
         """Set the step that minimises the mean squared error of `values` (any shape; zeros are ignored)."""
-        self.log_step.fill_(math.log(best_step(values[values != 0], self.high)))
+        if self.log_step.dim():
+            self.set_step(best_steps(values.flatten(1), self.high))
+        else:
+            self.log_step.fill_(math.log(best_step(values[values != 0], self.high)))
 
     @torch.no_grad()
     def integers(self, w: Tensor) -> Tensor:
         """Return the levels (int64) that :meth:`forward` uses for `w`."""
-        return self.integers_at(w, self.step)
+        return self.integers_at(w, self.step_for(w))
 
     @torch.no_grad()
     def integers_at(self, w: Tensor, step: Tensor) -> Tensor:
@@ -62,7 +77,7 @@ class TensorQuantizer(nn.Module):
 
     def forward(self, w: Tensor) -> Tensor:
         """Return the quantized tensor, with gradients for `w` and the step."""
-        return fake_quantize(w, self.step, self.low, self.high)
+        return fake_quantize(w, self.step_for(w), self.low, self.high)
 
     def quantize(self, w: Tensor, step: Tensor) -> Tensor:
         """Return `w` quantized with a given step instead of the learned one."""
@@ -105,12 +120,25 @@ class ActivationQuantizer(nn.Module):
         factor = 1.0 / math.sqrt(n * (self.n_codes - 1))
         return scale_gradient(self.step, factor), scale_gradient(self.low, factor)
 
+    def shaped(self, u: Tensor, step: Tensor) -> Tensor:  # noqa: ARG002 - what other methods need
+        """Return `u` (B, I) unchanged going forward, with the method's gradient going back; here the plain one.
+
+        Args:
+            u: inputs in units of codes.
+            step: of the codes, scalar.
+        """
+        return u
+
+    @torch.no_grad()
+    def set_range(self, low: float, step: float) -> None:
+        """Make code c stand for `low + c*step`."""
+        self.low.fill_(low)
+        self.log_step.fill_(math.log(max(step, MIN_STEP)))
+
     @torch.no_grad()
     def calibrate(self, x: Tensor) -> None:
         """Set step and low to those that minimise the mean squared error of inputs `x`."""
-        low, step = best_range(x, self.n_codes)
-        self.low.fill_(low)
-        self.log_step.fill_(math.log(step))
+        self.set_range(*best_range(x, self.n_codes))
 
     def coder(self) -> AffineCoder:
         """Return the coder: the identity, since the integers are codes already."""
@@ -155,6 +183,33 @@ class InputQuantizer(nn.Module):
     def scaled(self, n: int) -> tuple[Tensor, Tensor]:  # noqa: ARG002 - as ActivationQuantizer's
         """Return step and low, which are constants."""
         return self.step, self.low
+
+    def shaped(self, u: Tensor, step: Tensor) -> Tensor:  # noqa: ARG002 - as ActivationQuantizer's
+        """Return `u`: there is nothing to learn."""
+        return u
+
+    @torch.no_grad()
+    def fit(self, x: Tensor) -> None:
+        """Let codes stand for what they mean in the rows `x` (rows, I): the line of least squares through (code, x).
+
+        The bits that are cut off do not change. A bin's centre is its best representative for uniform features only:
+        in an image, where most pixels are black, the lowest code should stand for black.
+
+        Raises:
+            ModelError: if a feature is not finite.
+        """
+        kind = self.in_type
+        v = x.double().flatten()
+        if not bool(torch.isfinite(v).all()):
+            raise ModelError("expected finite features, found NaN or infinity; remove those rows")
+        v = round_half_up(v * 2.0**kind.frac).clamp_(kind.min_int, kind.max_int) * kind.lsb
+        c = self.codes(v)
+        spread = (c - c.mean()).square().sum()
+        if float(spread) == 0.0:
+            return
+        step = ((c - c.mean()) * (v - v.mean())).sum() / spread
+        self.step.copy_(step)
+        self.low.copy_(v.mean() - step * c.mean())
 
     @torch.no_grad()
     def codes(self, x: Tensor) -> Tensor:

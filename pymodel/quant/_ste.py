@@ -12,7 +12,16 @@ from torch.nn import functional
 
 from pymodel.quant._functions import round_half_up
 
-__all__ = ["Columns", "edge_linear", "fake_quantize", "replace", "scale_gradient", "table_linear"]
+__all__ = [
+    "Columns",
+    "by_code",
+    "codes_of",
+    "edge_linear",
+    "fake_quantize",
+    "replace",
+    "scale_gradient",
+    "table_linear",
+]
 
 
 class _ScaleGradient(torch.autograd.Function):
@@ -57,7 +66,7 @@ class _FakeQuantize(torch.autograd.Function):
     def forward(ctx: Any, w: Tensor, step: Tensor, low: int, high: int) -> Tensor:
         scaled = w / step
         integers = round_half_up(scaled).clamp_(low, high)
-        ctx.limits = (low, high)
+        ctx.limits, ctx.shape = (low, high), step.shape
         ctx.save_for_backward(scaled, integers)
         return integers * step
 
@@ -68,24 +77,35 @@ class _FakeQuantize(torch.autograd.Function):
         low, high = ctx.limits
         inside = (scaled > low - 0.5) & (scaled < high + 0.5)
         by_w = grad * inside
-        by_step = torch.dot(grad.flatten(), integers.flatten()) - torch.dot(by_w.flatten(), scaled.flatten())
-        return by_w, by_step.reshape(()), None, None
+        if ctx.shape:  # a step per output
+            by_step = (grad * integers - by_w * scaled).flatten(1).sum(dim=1).view(ctx.shape)
+        else:
+            by_step = torch.dot(grad.flatten(), integers.flatten()) - torch.dot(by_w.flatten(), scaled.flatten())
+        return by_w, by_step.reshape(ctx.shape), None, None
 
 
 def fake_quantize(w: Tensor, step: Tensor, low: int, high: int) -> Tensor:
-    """Return `step * clip(floor(w / step + 1/2), low, high)` with LSQ gradients for `w` and `step` (a scalar)."""
-    factor = 1.0 / math.sqrt(max(1, w.numel()) * max(1, high))
+    """Return `step * clip(floor(w / step + 1/2), low, high)` with LSQ gradients for `w` and `step`.
+
+    Args:
+        w: any shape.
+        step: a scalar, or (N, 1 …) of as many dimensions as `w` (N, …).
+        low: the lowest level.
+        high: the highest.
+    """
+    factor = 1.0 / math.sqrt(max(1, w.numel() // max(1, step.numel())) * max(1, high))
     result: Tensor = _FakeQuantize.apply(w, scale_gradient(step, factor), low, high)  # type: ignore[no-untyped-call]
     return result
 
 
-def _codes(u: Tensor, n_codes: int) -> Tensor:
+def codes_of(u: Tensor, n_codes: int) -> Tensor:
+    """Return the codes (int64) of inputs in units of codes."""
     return round_half_up(u).clamp_(0, n_codes - 1).long()
 
 
-def _by_code(ctx: Any, u: Tensor, codes: Tensor, by_input: Tensor, step: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def by_code(n_codes: int, u: Tensor, codes: Tensor, by_input: Tensor, step: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Turn the gradient by the representative `low + code * step` into those by `u`, `step` and `low`."""
-    inside = (u >= -0.5) & (u < ctx.n_codes - 0.5)
+    inside = (u >= -0.5) & (u < n_codes - 0.5)
     by_step = torch.dot(by_input.flatten(), codes.to(by_input.dtype).flatten()).reshape(())
     return by_input * inside * step, by_step, by_input.sum().reshape(())
 
@@ -126,7 +146,7 @@ class _TableLinear(torch.autograd.Function):
         slopes: Tensor,
     ) -> Tensor:
         ctx.n_codes, ctx.n_features = table.shape
-        codes = _codes(u, ctx.n_codes)
+        codes = codes_of(u, ctx.n_codes)
         phi = functional.embedding(codes, table).flatten(1)
         steps = torch.stack((base_step, spline_step))[columns.branch]
         scaled = torch.cat((base.unsqueeze(-1), spline), dim=-1).mul_(mask.unsqueeze(-1)).div_(steps)
@@ -147,7 +167,7 @@ class _TableLinear(torch.autograd.Function):
             u, codes, step, slopes = rest
             rows = functional.embedding(codes, slopes)
             by_input = (rows * (grad @ weight).view(rows.shape)).sum(dim=-1)
-            by_u, by_step, by_low = _by_code(ctx, u, codes, by_input, step)
+            by_u, by_step, by_low = by_code(ctx.n_codes, u, codes, by_input, step)
         by_level = (grad.T @ phi).unflatten(1, (-1, ctx.n_features)).mul_(columns.ratio)
         by_weight = by_level * (scaled.abs() < columns.high + 0.5)
         per_column = (by_level * integers).sum(dim=(0, 1)) - (by_weight * scaled).sum(dim=(0, 1))
@@ -213,7 +233,7 @@ class _EdgeLinear(torch.autograd.Function):
         slopes: Tensor,
     ) -> Tensor:
         n_in, ctx.n_codes, n_out = tables.shape
-        codes = _codes(u, ctx.n_codes)
+        codes = codes_of(u, ctx.n_codes)
         rows = codes + torch.arange(n_in, device=codes.device) * ctx.n_codes
         ctx.by_input = any(ctx.needs_input_grad[:3])
         ctx.shape = tables.shape
@@ -234,7 +254,7 @@ class _EdgeLinear(torch.autograd.Function):
             u, codes, step, weight, slopes = rest
             rows = functional.embedding(codes, slopes)
             by_input = (rows * (grad @ weight.flatten(1)).view(rows.shape)).sum(dim=-1)
-            by_u, by_step, by_low = _by_code(ctx, u, codes, by_input, step)
+            by_u, by_step, by_low = by_code(ctx.n_codes, u, codes, by_input, step)
         n_in, n_codes, n_out = ctx.shape
         if n_codes <= _ONE_HOT_CODES:
             by_tables = where.T @ grad

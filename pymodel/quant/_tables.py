@@ -50,6 +50,7 @@ def code_tables(
     *,
     fixed: bool = False,
     implementation: Implementation = Implementation.ROM,
+    scales: tuple[float, ...] | None = None,
 ) -> CodeTables:
     """Return the tables of the codes `0 … n_codes - 1`, which stand for `low + code * step`.
 
@@ -63,15 +64,19 @@ def code_tables(
         fixed: low and step never change, so the tables may cost the time of :func:`freeze`'s. Their points are round
             numbers, where ties are common; those that move while training are not.
         implementation: of the basis unit.
+        scales: what each basis function is divided by, powers of two (ROM only); None divides by nothing.
     """
     points = low + step * torch.arange(n_codes, dtype=torch.float64)
     exact, slopes = functions.table(points)
+    if scales is not None:
+        divisor = torch.tensor([1.0, *scales], dtype=torch.float64)
+        exact, slopes = exact / divisor, slopes / divisor
     at = points.numpy()
     if implementation is Implementation.ARITH:
         unit = make_unit(functions, low, step, n_codes, bits, implementation, exact=fixed)
         basis, basis_lsb = torch.from_numpy(unit.dense()).double(), unit.lsb
     elif fixed:
-        rounded, basis_lsb = round_dense(functions, at, bits)
+        rounded, basis_lsb = round_dense(functions, at, bits, scales)
         basis = torch.from_numpy(rounded).double()
     else:
         basis_lsb = unit_lsb(functions, float(exact[:, 1:].abs().max()), bits)

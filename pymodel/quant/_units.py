@@ -51,15 +51,24 @@ def unit_lsb(functions: Functions, largest: float, bits: int) -> float:
     return 2.0 ** basis_exponent(largest, bits - int(functions.signed)) if largest > 0 else 1.0
 
 
-def round_dense(functions: Functions, points: _Reals, bits: int) -> tuple[IntArray, float]:
+def round_dense(
+    functions: Functions, points: _Reals, bits: int, scales: tuple[float, ...] | None = None
+) -> tuple[IntArray, float]:
     """Return the correctly rounded basis integers (C, n_basis) at `points` (ties up), and their LSB.
 
     Args:
         functions: of a layer.
         points: (C,).
         bits: of the result; signed where basis values can be negative.
+        scales: what each basis function is divided by, powers of two; None divides by nothing.
     """
     _, values = exact_functions(functions, points)
+    if scales is not None:
+        with mpmath.workdps(DIGITS):
+            values = [
+                [v / Fraction(s) if isinstance(v, Fraction) else v / s for v, s in zip(row, scales, strict=True)]
+                for row in values
+            ]
     largest = max(abs(value) for row in values for value in row)
     lsb = unit_lsb(functions, float(largest), bits)
     limit = (1 << (bits - int(functions.signed))) - 1
@@ -258,6 +267,7 @@ def make_unit(
     implementation: Implementation,
     *,
     exact: bool = True,
+    scales: tuple[float, ...] | None = None,
 ) -> Basis:
     """Return the basis unit of `functions` for codes that stand for `low + c*step`.
 
@@ -269,10 +279,11 @@ def make_unit(
         bits: of the basis values; signed where they can be negative.
         implementation: ROM or arithmetic.
         exact: round tables from 50 digits; without, arithmetic's tables come from float64, for training.
+        scales: what each basis function is divided by (ROM only).
     """
     points = low + step * np.arange(n_codes, dtype=np.float64)
     if implementation is Implementation.ROM:
-        dense, lsb = round_dense(functions, points, bits)
+        dense, lsb = round_dense(functions, points, bits, scales)
         return rom_from_dense(functions, points, dense, lsb)
     lsb = unit_lsb(functions, _peak(functions), bits)
     match functions:

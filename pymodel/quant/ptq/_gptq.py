@@ -1,0 +1,145 @@
+"""GPTQ (Frantar et al. 2023, arXiv:2210.17323) for a KAN layer, and the float update that precedes it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pymodel.quant._calibrate import best_steps
+from pymodel.quant._functions import round_half_up
+from pymodel.quant.ptq._problem import Problem, branch_quantizers, set_levels, weights_of
+
+__all__ = ["gptq", "gptq_levels", "least_squares_update", "weighted_steps"]
+
+#: Share of the mean diagonal that is added to the Hessian, as in the paper.
+DAMPING = 0.01
+_BLOCK = 128
+#: Dampings of the float update that are tried on rows set aside; none of them may be better than no update.
+_RIDGES = (0.01, 0.1, 1.0)
+_HELD_OUT = 4
+
+
+def _damped(hessian: Tensor, damping: float) -> tuple[Tensor, Tensor]:
+    """Return a regular copy of `hessian` (K, K), and which columns no row ever reaches."""
+    h = hessian.clone()
+    diagonal = h.diagonal()
+    dead = diagonal <= 0
+    mean = diagonal[~dead].mean() if bool((~dead).any()) else diagonal.new_ones(())
+    diagonal += damping * mean
+    diagonal[dead] = mean
+    return h, dead
+
+
+@torch.no_grad()
+def gptq_levels(
+    weight: Tensor, hessian: Tensor, step: Tensor, high: Tensor, damping: float = DAMPING, block: int = _BLOCK
+) -> Tensor:
+    """Return levels (N, K) of `weight`, rounded one column after the other, each error passed on to the columns to come.
+
+    With U the upper Cholesky factor of `H^-1`, rounding column q to `w_q` changes those to its right by
+    `-(w - w_q) / U[q, q] * U[q, q:]` (the paper's algorithm 1, OBS' equation 2). Columns go in the order of falling `H[q, q]`
+    (`act-order`): a feature that is seldom active comes last and corrects the others. Columns that no row reaches
+    are rounded to the nearest.
+
+    Args:
+        weight: (N, K).
+        hessian: (K, K), positive semi-definite; a factor does not matter.
+        step: broadcasts over `weight`, positive.
+        high: (K,), the largest levels.
+        damping: of the Hessian's diagonal, as a share of its mean.
+        block: columns whose updates are applied together to the rest; the result does not depend on it.
+    """
+    h, dead = _damped(hessian, damping)
+    order = torch.argsort(torch.where(dead, -1.0, hessian.diagonal()), descending=True, stable=True)
+    h = h[order][:, order]
+    w = weight[:, order].clone()
+    steps, highs = step.expand_as(weight)[:, order], high[order]
+    upper = torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(h)), upper=True)
+    levels = torch.empty_like(w)
+    width = w.shape[1]
+    for start in range(0, width, block):
+        end = min(start + block, width)
+        errors = torch.empty_like(w[:, start:end])
+        for q in range(start, end):
+            level = torch.maximum(torch.minimum(round_half_up(w[:, q] / steps[:, q]), highs[q]), -highs[q])
+            levels[:, q] = level
+            error = (w[:, q] - level * steps[:, q]) / upper[q, q]
+            w[:, q:end] -= error.unsqueeze(1) * upper[q, q:end]
+            errors[:, q - start] = error
+        w[:, end:] -= errors @ upper[start:end, end:]
+    result = torch.empty_like(levels)
+    result[:, order] = levels
+    return result
+
+
+def least_squares_update(weight: Tensor, hessian: Tensor, cross: Tensor, ridge: float) -> Tensor:
+    """Return the weights closest to the float outputs on quantized inputs: `W + (Y b' - W H) (H + ridge*mean)^-1`.
+
+    GPTQ compares `W b` with `Q(W) b` on the same b. In a KAN b is the basis at a code's representative, and the float
+    network had it elsewhere; so W itself is moved first, as far as the ridge lets it (Li et al. 2025, arXiv:2504.02692,
+    call it asymmetric calibration; in one dimension it is a bias correction).
+
+    Args:
+        weight: (N, K).
+        hessian: (K, K), `sum b b'`.
+        cross: (N, K), `sum y b'`.
+        ridge: damping as a share of the mean diagonal.
+    """
+    h, dead = _damped(hessian, ridge)
+    residual = cross - weight @ hessian
+    update: Tensor = torch.cholesky_solve(residual.T, torch.linalg.cholesky(h)).T
+    return weight + torch.where(dead, 0.0, update)
+
+
+@torch.no_grad()
+def corrected(problem: Problem, weight: Tensor) -> Tensor:
+    """Return the updated weights (N, K) with the ridge that is best on rows set aside; `weight` if none helps."""
+    count = problem.u.shape[0]
+    held = torch.zeros(count, dtype=torch.bool, device=problem.u.device)
+    held[::_HELD_OUT] = True
+    if count < 4 * _HELD_OUT:
+        return weight
+    part = Problem(problem.layer, problem.u[~held], problem.here, problem.target[~held])
+    rest = Problem(problem.layer, problem.u[held], problem.here, problem.target[held])
+    _, _, hessian, cross = part.moments()
+    _, _, test_hessian, test_cross = rest.moments()
+
+    def error(w: Tensor) -> float:  # of centred outputs, but for a constant
+        return float(((w @ test_hessian) * w).sum() - 2.0 * (test_cross * w).sum())
+
+    best, ridge = error(weight), None
+    for candidate in _RIDGES:
+        found = error(least_squares_update(weight, hessian, cross, candidate))
+        if found < best:
+            best, ridge = found, candidate
+    if ridge is None:
+        return weight
+    return least_squares_update(weight, hessian + test_hessian, cross + test_cross, ridge)
+
+
+@torch.no_grad()
+def weighted_steps(problem: Problem, weight: Tensor, importance: Tensor) -> None:
+    """Set both branches' steps to those of least squared error of `weight` (N, I, F), weighted by `importance` (I, F)."""
+    base, spline = branch_quantizers(problem.layer)
+    parts = ((base, weight[..., 0], importance[:, 0]), (spline, weight[..., 1:], importance[:, 1:]))
+    for quantizer, part, by in parts:
+        by = by + 1e-6 * by.mean() + 1e-30
+        if quantizer.log_step.dim():
+            quantizer.set_step(best_steps(part.flatten(1), quantizer.high, by.flatten()))
+        else:
+            quantizer.set_step(best_steps(part.reshape(1, -1), quantizer.high, by.repeat(len(part), 1).flatten())[0])
+
+
+@torch.no_grad()
+def gptq(problem: Problem) -> None:
+    """Round the layer's weights: float update, steps weighted by the Hessian's diagonal, GPTQ."""
+    layer = problem.layer
+    shape = (layer.out_features, layer.in_features, problem.n_features)
+    weight = corrected(problem, weights_of(layer).flatten(1))
+    weight = weight * layer.mask.repeat_interleave(problem.n_features, dim=1)
+    _, _, hessian, _ = problem.moments()
+    weighted_steps(problem, weight.view(shape), hessian.diagonal().view(shape[1:]))
+    step = problem.steps().repeat(1, layer.in_features)
+    high = problem.highs().repeat(layer.in_features)
+    levels = gptq_levels(weight, hessian, step, high).view(shape)
+    set_levels(layer, levels * layer.mask.unsqueeze(-1))
