@@ -1,17 +1,20 @@
 """efficient-kan (Blealtan): `KANLinear` and `KAN`.
 
 `y_o = sum_i base_weight[o,i]*act(x_i) + sum_(i,b) spline_weight[o,i,b]*spline_scaler[o,i]*B_b(x_i)`. The scaler is folded
-into the spline weights. Grid, G and k follow from the tensors, the activation does not.
+into the spline weights. Grid, G and k follow from the tensors, the activation does not. Grids that update_grid moved keep
+their knots, one row per input.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
+import torch
+
 from pymodel.errors import ModelError
 from pymodel.importers._chain import Chain, check_chain, copy_
 from pymodel.importers._facts import Facts, activation_name, as_integer, as_pair, as_switch
-from pymodel.importers._grids import check_increasing, uniform_range
+from pymodel.importers._grids import check_increasing, knot_layer, uniform_range
 from pymodel.importers._source import Layer, Source, check_shape, split_layers
 from pymodel.layers import MAX_ORDER, EfficientKANLinear, KANLayer
 
@@ -73,10 +76,13 @@ def _layer(layer: Layer, facts: Facts) -> KANLayer:
     facts.agree("spline_order", order, as_integer)
     check_increasing(layer.label("grid"), grid)
     ends = uniform_range(grid, order)
-    if ends is None:
-        raise ModelError(
-            f"{layer.label('grid')!r} was moved by update_grid and is not uniform; train with update_grid=False"
-        )
+    if ends is None:  # moved by update_grid
+        facts.get("grid_range", None, as_pair)
+        moved = knot_layer(layer, grid, n_basis, n_out, (), activation)
+        copy_(moved.base_weight, base)
+        copy_(moved.spline_weight, layer.tensors["spline_weight"])
+        copy_(moved.scale_sp, torch.ones(n_out, n_in) if scaler is None else scaler)
+        return moved
     facts.agree("grid_range", ends, as_pair)
     result = EfficientKANLinear(n_in, n_out, grid=size, order=order, range=ends, activation=activation)
     copy_(result.base_weight, base)

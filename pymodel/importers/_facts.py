@@ -117,6 +117,7 @@ _EXAMPLES: Final = {
     "base_fun": "'silu'",
     "grid_range": "[-1, 1]",
     "grid_size": "5",
+    "in_dim": "8",
     "input_id": "[0, 1, 2]",
     "kernel_size": "3",
     "mult_arity": "2",

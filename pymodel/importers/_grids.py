@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import torch
 from torch import Tensor
 
 from pymodel.errors import ModelError
+from pymodel.importers._source import Layer
+from pymodel.layers import MAX_ORDER, PyKANLinear
 
-__all__ = ["check_increasing", "round_number", "uniform_range"]
+__all__ = ["check_increasing", "knot_layer", "round_number", "uniform_range"]
 
 #: float32 knots are off the uniform grid by a few units in the last place of the largest one.
 _ULPS: Final = 8.0
@@ -60,3 +63,40 @@ def uniform_range(knots: Tensor, order: int) -> tuple[float, float] | None:
     low, high = (round_number(float(t[0, column]), tolerance) for column in (order, order + grid))
     uniform = low + (high - low) / grid * torch.arange(-order, grid + order + 1, dtype=torch.float64)
     return (low, high) if float((t - uniform).abs().max()) <= tolerance else None
+
+
+@torch.no_grad()
+def knot_layer(
+    layer: Layer, grid: Tensor, n_basis: int, n_sum: int, arities: Sequence[int], activation: str
+) -> PyKANLinear:
+    """Return a layer with the knots `grid` (I, G + 2k + 1) as they are, its weights still to be set.
+
+    Args:
+        layer: that the knots belong to.
+        grid: non-decreasing rows.
+        n_basis: G + k.
+        n_sum: nodes that add.
+        arities: factors of each node that multiplies.
+        activation: of the base branch.
+
+    Raises:
+        ModelError: if the knots decrease, or G or k is out of range.
+    """
+    label = layer.label("grid")
+    order = int(grid.shape[1]) - 1 - n_basis
+    size = n_basis - order
+    if not 1 <= order <= MAX_ORDER or size < 1:
+        raise ModelError(
+            f"{label!r} has {grid.shape[1]} knots for {n_basis} basis functions, which gives no spline order of "
+            f"1 … {MAX_ORDER}; check that the state_dict belongs to one model"
+        )
+    if bool((grid[:, 1:] < grid[:, :-1]).any()):
+        raise ModelError(f"{label!r} has knots that decrease; check that the state_dict belongs to one model")
+    low, high = uniform_range(grid, order) or (float(grid[:, order].min()), float(grid[:, order + size].max()))
+    if not low < high:  # of features that are all constant
+        low, high = low - 0.5, high + 0.5
+    result = PyKANLinear(
+        int(grid.shape[0]), n_sum, arities, grid=size, order=order, range=(low, high), activation=activation
+    )
+    result.grid.copy_(grid)
+    return result

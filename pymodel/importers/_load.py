@@ -15,6 +15,7 @@ from pymodel.importers._chain import Chain
 from pymodel.importers._efficient_kan import import_efficient_kan
 from pymodel.importers._facts import Facts
 from pymodel.importers._fast_kan import import_fast_kan
+from pymodel.importers._pykan import import_pykan
 from pymodel.importers._source import Source, read_source
 from pymodel.importers._torch_conv_kan import import_dense
 from pymodel.suggest import suggest
@@ -23,7 +24,12 @@ __all__ = ["LIBRARIES", "extract", "load"]
 
 #: Importers by family.
 LIBRARIES: Final = MappingProxyType[str, Callable[[Source, Facts], Chain]](
-    {"efficient_kan": import_efficient_kan, "fast_kan": import_fast_kan, "torch_conv_kan": import_dense}
+    {
+        "efficient_kan": import_efficient_kan,
+        "fast_kan": import_fast_kan,
+        "pykan": import_pykan,
+        "torch_conv_kan": import_dense,
+    }
 )
 
 
