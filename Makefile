@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 JOBS   ?= $(shell nproc)
 
-.PHONY: demo test test-hls lint format bench docs fuzz clean install
+.PHONY: demo test test-hls mutants conformance lint format bench docs fuzz clean install
 
 install: $(STAMP)
 
@@ -26,6 +26,14 @@ bench: $(STAMP)
 # 2,040 random C++ programs, file by file (about half an hour).
 fuzz: $(STAMP)
 	for first in $$(seq 0 33); do $(BIN)/python bench/openhls.py fuzz $$first 1 || exit 1; done
+
+# Every mutant of every C++ header against the native benches (about 45 minutes); docs/mutants.md is written.
+mutants: $(STAMP)
+	$(BIN)/python bench/mutants.py
+
+# Every kind of KAN layer in C++ against the numba reference (about 10 minutes); docs/conformance.md is written.
+conformance: $(STAMP)
+	$(BIN)/python bench/conformance.py
 
 docs: $(STAMP)
 	$(BIN)/python docs/figures.py

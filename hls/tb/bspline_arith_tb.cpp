@@ -22,7 +22,7 @@ struct config {
     typedef ap_int<12> coefficient_t;
     typedef ap_int<21> constant_t;
     typedef ap_int<23> position_t;
-    typedef ap_int<40> product_t;
+    typedef ap_int<54> product_t;
     typedef ap_int<20> sum_t;
     typedef ap_uint<19> value_t;
     typedef ap_uint<4> start_t;
@@ -84,6 +84,8 @@ int main() {
         all_codes<64, 1, 5, 12, 0, 16, 5>(seed);
         all_codes<64, 2, 6, 16, 2, 14, 8>(seed);
         all_codes<1, 1, 4, 4, 40, 1, 3>(seed);
+        all_codes<64, 1, 4, 8, 30, 1, 3>(seed); // shifts beyond the width of the position leave its sign
+        all_codes<64, 1, 4, 8, 0, 30, 3>(seed);
     }
     return check.finish();
 }

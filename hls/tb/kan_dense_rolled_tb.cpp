@@ -197,5 +197,6 @@ int main() {
     layer<code_in, ap_int<20>, 6, 3, 1, identity, other, false, 0>(4, false);
     layer<real_in, real_out, 5, 3, 5, prime, prime, true, 4>(5, false);
     layer<real_in, code_out, 1, 1, 1, single, single, true, 8>(6, false);
+    layer<real_in, real_out, 6, 2, 2, mine, shared, false, 6>(7, false); // one multiplier for the base branch only
     return check.finish();
 }

@@ -23,7 +23,7 @@ struct config {
     typedef ap_uint<12> sample_t;
     typedef ap_int<21> constant_t;
     typedef ap_int<23> position_t;
-    typedef ap_int<32> product_t;
+    typedef ap_int<54> product_t;
     typedef ap_uint<12> value_t;
     typedef ap_uint<4> start_t;
 };
@@ -81,6 +81,7 @@ int main() {
         all_codes<31, 3, 2, 11, 5, 9, 9, 2, 2, 0>(seed);
         all_codes<64, 2, 1, 1, 0, 12, 0, 300, 0, 0>(seed);
         all_codes<64, 1, 3, 16, 40, 0, 0, 4, 5, 1>(seed);
+        all_codes<64, 1, 1, 2, 0, 30, 30, 3, 0, 0>(seed); // shifts beyond the width of the position leave its sign
     }
     return check.finish();
 }
