@@ -249,6 +249,7 @@ class QuantizeSettings:
         basis: bits of the basis values and of the base branch's activation table.
         implementation: of the basis unit: `rom` (a table by code) or `arith` (integer polynomials, interpolation or
             recurrence); both are exact in every station, `arith` rounds a little more.
+        product: bits of the factors of nodes that multiply (pykan).
         edge: bits of an edge's table entry when the edge-table form is trained directly; None trains the branches.
         first_activations: code bits of the first layer; None stands for `activations` and is replaced by it.
         layer_activations: code bits at the input of every layer, instead of the two above.
@@ -272,6 +273,7 @@ class QuantizeSettings:
     input: int = 8
     granularity: str | None = None
     coder: str | None = None
+    product: int = 8
 
     def __post_init__(self) -> None:
         _choice("quantize.method", self.method, QAT_METHODS + PTQ_METHODS)
@@ -295,6 +297,7 @@ class QuantizeSettings:
         _integer("quantize.spline_weights", self.spline_weights, 2, 16)
         _integer("quantize.basis", self.basis, 2, 16)
         _choice("quantize.implementation", self.implementation, ("rom", "arith"))
+        _integer("quantize.product", self.product, 3, 16)
         if self.edge is not None:
             _integer("quantize.edge", self.edge, 2, 16)
         if self.first_activations is None:

@@ -7,7 +7,7 @@ from pymodel.layers._efficient_kan import MAX_ORDER, EfficientKAN, EfficientKANL
 from pymodel.layers._fast_kan import FastKAN, FastKANLinear
 from pymodel.layers._float_file import load_float, save_float
 from pymodel.layers._frozen import INPUT_NAME, FrozenKAN, frozen_layer
-from pymodel.layers._frozen_arithmetic import FrozenNorm, FrozenProduct
+from pymodel.layers._frozen_arithmetic import FrozenNorm, FrozenProduct, normalised
 from pymodel.layers._frozen_file import load_frozen, save_frozen
 from pymodel.layers._frozen_layer import FrozenLayer
 from pymodel.layers._frozen_linear import CoderFacts, FrozenKANLinear
@@ -69,6 +69,7 @@ __all__ = [
     "knot_basis",
     "load_float",
     "load_frozen",
+    "normalised",
     "refuse_symbolic",
     "save_float",
     "save_frozen",

@@ -2,8 +2,8 @@
 
 Li 2024, "Kolmogorov-Arnold Networks are Radial Basis Function Networks", arXiv:2405.06721:
 `y_o = sum_i base_weight[o,i] * act(x_i) + sum_(i,j) spline_weight[o,i,j] * exp(-((z_i - g_j)/h)^2) + bias[o]`, z = LN(x)
-or (the default here) z = x. fast-kan normalises by default; a LayerNorm has no integer form yet, so a layer with one
-trains but cannot be quantized.
+or (the default here) z = x. fast-kan normalises by default; in hardware, a LayerNorm costs a norm node with two
+multipliers per input (`pymodel.ir.Norm`).
 """
 
 from __future__ import annotations
@@ -82,9 +82,11 @@ class FastKANLinear(KANLayer):
         """The functions of the edges, without their weights."""
         return RbfFunctions(self.low, self.high, self.grid_size, self.width, self.activation)
 
-    def hardware_obstacle(self) -> str | None:
-        """Return why the layer has no integer form, or None if it has one."""
-        return None if self.layernorm is None else "its LayerNorm has no integer form; build it with layernorm=False"
+    def edge_features(self, x: Tensor) -> Tensor:
+        """Return `[act(x_i), G_0(z_i), …]` of every input, (B, I, 1 + n_centres), for inputs (B, I)."""
+        functions = self.functions
+        z = x if self.layernorm is None else self.layernorm(x.to(self.layernorm.weight)).to(x)
+        return torch.cat((activate(self.activation, x).unsqueeze(-1), functions.basis(z)), dim=-1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (…, N) for inputs (…, I)."""

@@ -8,7 +8,7 @@ from torch import Tensor
 from pymodel.ir import AffineCoder, FixedPoint, Norm, Product
 from pymodel.layers._frozen_layer import FrozenLayer, as_array, type_name
 
-__all__ = ["FrozenNorm", "FrozenProduct"]
+__all__ = ["FrozenNorm", "FrozenProduct", "normalised"]
 
 
 def _rescaled(total: Tensor, shift: int, kind: FixedPoint) -> Tensor:
@@ -61,6 +61,30 @@ class FrozenProduct(FrozenLayer):
         return f"{self.in_features}, {self.out_features}, arity={self.arity.tolist()}, {types}"
 
 
+def normalised(X: Tensor, epsilon: int, table: Tensor, table_bits: int, table_fraction: int, fraction: int) -> Tensor:
+    """Return `t` (rows, I), int64, of input integers (rows, I), by the formulas of `pymodel.ir.Norm`.
+
+    Args:
+        X: int64.
+        epsilon: added to I^2 times the variance.
+        table: reciprocal square roots.
+        table_bits: B.
+        table_fraction: r.
+        fraction: of t.
+    """
+    n = X.shape[1]
+    total = X.sum(dim=1, keepdim=True)
+    variance = n * X.square().sum(dim=1, keepdim=True) - total.square() + epsilon
+    length = torch.frexp(variance.double()).exponent.long()  # exact below 2^53
+    # Twice the pairs of bits beyond the table's, rounded up: -floor(-x).
+    exponent = -((table_bits - length) // 2) * 2
+    mantissa = (variance >> exponent.clamp_min(0)) << (-exponent).clamp_min(0)
+    root = table[mantissa - (1 << (table_bits - 2))]
+    down = table_fraction - fraction + (table_bits + exponent) // 2
+    half = torch.ones_like(down) << (down - 1)
+    return ((X * n - total) * root + half) >> down
+
+
 class FrozenNorm(FrozenLayer):
     """An integer LayerNorm (`pymodel.ir.Norm`), with the inputs' codes behind the normalised ones where they pass.
 
@@ -111,24 +135,11 @@ class FrozenNorm(FrozenLayer):
             passed=passed,
         )
 
-    def normalised(self, X: Tensor) -> Tensor:
-        """Return `t` (rows, I), int64, of input integers (rows, I)."""
-        n = self.in_features
-        total = X.sum(dim=1, keepdim=True)
-        variance = n * X.square().sum(dim=1, keepdim=True) - total.square() + self.epsilon
-        length = torch.frexp(variance.double()).exponent.long()  # exact below 2^53
-        # Twice the pairs of bits beyond the table's, rounded up: -floor(-x).
-        exponent = -((self.table_bits - length) // 2) * 2
-        mantissa = (variance >> exponent.clamp_min(0)) << (-exponent).clamp_min(0)
-        root = self.table[mantissa - (1 << (self.table_bits - 2))]
-        down = self.table_fraction - self.fraction + (self.table_bits + exponent) // 2
-        half = torch.ones_like(down) << (down - 1)
-        return ((X * n - total) * root + half) >> down
-
     @torch.no_grad()
     def integers(self, X: Tensor) -> Tensor:
         """Return the outputs (rows, I or 2 I) of input integers (rows, I), both int64."""
-        scaled = self.normalised(X).double() * self.gamma.double() + self.bias.double()
+        t = normalised(X, self.epsilon, self.table, self.table_bits, self.table_fraction, self.fraction)
+        scaled = t.double() * self.gamma.double() + self.bias.double()
         Y = _rescaled(scaled, self.shift, self.out_type)
         if self.passed is None:
             return Y

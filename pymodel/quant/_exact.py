@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pymodel.errors import ModelError
-from pymodel.layers import BSplineFunctions, Functions, GramFunctions, RbfFunctions
+from pymodel.layers import BSplineFunctions, Functions, GramFunctions, KnotFunctions, RbfFunctions
 from pymodel.quant._functions import round_exact
 
 __all__ = ["DIGITS", "exact_activation", "exact_basis", "exact_functions", "round_values"]
@@ -57,10 +57,11 @@ def exact_activation(name: str, x: Number) -> Number:
 def exact_basis(knots: _Reals, order: int, points: _Reals) -> list[list[Fraction]]:
     """Return the B-splines on `knots` at `points`, exactly: (C, n_basis) rationals.
 
-    The recursion of Cox and de Boor on the float64 knots and points as they are; half-open intervals, as scipy's.
+    The recursion of Cox and de Boor on the float64 knots and points as they are; half-open intervals, as scipy's. Where
+    knots coincide so that a denominator is 0, the function is 0, as pykan has it.
 
     Args:
-        knots: strictly increasing, (n_basis + order + 1,).
+        knots: non-decreasing, (n_basis + order + 1,).
         order: k.
         points: (C,).
     """
@@ -76,6 +77,9 @@ def exact_basis(knots: _Reals, order: int, points: _Reals) -> list[list[Fraction
             for k in range(1, order + 1):
                 new: dict[int, Fraction] = {}
                 for j in range(max(0, cell - k), min(cell, len(t) - k - 2) + 1):
+                    if t[j + k] == t[j] or t[j + k + 1] == t[j + 1]:
+                        new[j] = Fraction(0)
+                        continue
                     left = local.get(j, Fraction(0)) * (x - t[j]) / (t[j + k] - t[j])
                     right = local.get(j + 1, Fraction(0)) * (t[j + k + 1] - x) / (t[j + k + 1] - t[j + 1])
                     new[j] = left + right
@@ -99,7 +103,7 @@ def _gram(functions: GramFunctions, z: Number) -> list[Number]:
 
 
 def exact_functions(functions: Functions, points: _Reals) -> tuple[list[Number], list[list[Number]]]:
-    """Return the base activation (C,) and the basis values (C, n_basis) at `points`: rationals, or mpf of 50 digits.
+    """Return the base activation (C,) and the basis values (T*C, n_basis) at `points`: rationals, or mpf of 50 digits.
 
     Args:
         functions: of a layer.
@@ -110,6 +114,9 @@ def exact_functions(functions: Functions, points: _Reals) -> tuple[list[Number],
         base = [exact_activation(functions.activation, z) for z in inputs]
         if isinstance(functions, BSplineFunctions):
             return base, list(exact_basis(functions.knots, functions.order, points))
+        if isinstance(functions, KnotFunctions):
+            grids = [np.array(grid) for grid in functions.grids]
+            return base, [row for grid in grids for row in exact_basis(grid, functions.order, points)]
         if isinstance(functions, RbfFunctions):
             return base, [_gaussians(functions, z) for z in inputs]
         assert isinstance(functions, GramFunctions)

@@ -7,19 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn import functional
 
-from pymodel.quant._ste import by_code, codes_of
+from pymodel.quant._ste import by_code, codes_of, rows_of
 
-__all__ = ["feature_linear", "rows_of"]
-
-
-def rows_of(codes: Tensor, table: Tensor) -> Tensor:
-    """Return the table's rows at `codes` (B, I), as (B, I, F): a table (C, F) for all inputs, or (I, C, F)."""
-    if table.dim() == 2:
-        return functional.embedding(codes, table)
-    n_in, n_codes, _ = table.shape
-    return functional.embedding(codes + torch.arange(n_in, device=codes.device) * n_codes, table.flatten(0, 1))
+__all__ = ["feature_linear"]
 
 
 class _FeatureLinear(torch.autograd.Function):

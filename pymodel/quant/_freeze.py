@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +18,16 @@ from pymodel.ir import (
     HostSpec,
     IntArray,
     KanLinear,
+    Node,
     Rescale,
     SplineBranch,
 )
-from pymodel.layers import NO_BASE, FrozenKAN, FrozenKANLinear, Functions
+from pymodel.layers import NO_BASE, FrozenKAN, FrozenLayer, Functions, frozen_layer
 from pymodel.quant._functions import MULTIPLIER_BITS, dyadic
 from pymodel.quant._layers import Codes, QuantKANLinear, rescale_bias
 from pymodel.quant._model import QuantKAN
+from pymodel.quant._norm import QuantNormLinear
+from pymodel.quant._product import QuantProductLinear
 from pymodel.quant._quantizers import ActivationQuantizer
 from pymodel.quant._tables import base_table
 from pymodel.quant._units import make_unit
@@ -73,18 +77,26 @@ def _check_finite(name: str, layer: QuantKANLinear) -> None:
 def _largest_output(
     basis: Basis, spline: IntArray, table: IntArray, base: IntArray, factors: tuple[_Reals, _Reals]
 ) -> float:
-    """Return a bound of the real outputs: per output, the sum of each edge's largest magnitude over the codes."""
-    bound = np.zeros(spline.shape[:2])
-    for c in range(basis.n_codes):
-        part = spline[:, :, basis.start[c] : basis.start[c] + basis.window] @ basis.values[c]
-        np.maximum(bound, np.abs(part * factors[0][:, None] + base * (int(table[c]) * factors[1])[:, None]), out=bound)
-    return float(bound.sum(axis=1).max())
+    """Return a bound of the real outputs: per output, the sum of each edge's largest magnitude over the codes.
+
+    Where the branches have different numbers of codes, each counts by itself.
+    """
+    bound = np.zeros(spline.shape[0])
+    dense = basis.dense().reshape(basis.n_tables, basis.n_codes, basis.n_basis)
+    for i in range(spline.shape[1]):
+        by_spline = dense[i if basis.n_tables > 1 else 0] @ spline[:, i].T * factors[0]
+        by_base = np.outer(table, base[:, i]) * factors[1]
+        if by_base.shape == by_spline.shape:
+            bound += np.abs(by_spline + by_base).max(axis=0)
+        else:
+            bound += np.abs(by_spline).max(axis=0) + np.abs(by_base).max(axis=0)
+    return float(bound.max())
 
 
 def _branch_node(name: str, source: str, layer: QuantKANLinear, target: _Target, bits: int) -> KanLinear:
     assert layer.base_quantizer is not None
     assert layer.spline_quantizer is not None
-    coder = layer.quantizer.coder()
+    coder, base_coder = layer.coders()
     functions = layer.functions
     basis = make_unit(
         functions,
@@ -95,10 +107,11 @@ def _branch_node(name: str, source: str, layer: QuantKANLinear, target: _Target,
         layer.implementation,
         scales=layer.basis_scales,
     )
-    table, base_lsb = base_table(functions, coder.representatives, layer.basis_bits)
+    table, base_lsb = base_table(functions, base_coder.representatives, layer.basis_bits)
     base_weight, spline_weight = layer.masked_weights()
     base = layer.base_quantizer.integers(base_weight).cpu().numpy()
     spline = layer.spline_quantizer.integers(spline_weight).cpu().numpy()
+    base, spline = layer.side_by_side(base, spline)
     has_base = functions.activation != NO_BASE
     # One number, or one per output.
     by_spline = basis.lsb * layer.spline_quantizer.step.double().cpu().numpy().reshape(-1)
@@ -122,7 +135,7 @@ def _branch_node(name: str, source: str, layer: QuantKANLinear, target: _Target,
         value_lsb=target.step,
         value_offset=target.low,
         spline=SplineBranch(coder=coder, basis=basis, weights=spline),
-        base=BaseBranch(coder=coder, activation=_base_name(functions), table=table, lsb=base_lsb, weights=base)
+        base=BaseBranch(coder=base_coder, activation=_base_name(functions), table=table, lsb=base_lsb, weights=base)
         if has_base
         else None,
         rescale=Rescale(spline_mult, base_mult, _bias(layer, target, shift), shift),
@@ -186,17 +199,43 @@ def freeze(model: QuantKAN, *, name: str, host: HostSpec, multiplier_bits: int =
     if not model.calibrated:
         raise ModelError("a model must be calibrated before it can be frozen; call calibrate(x) with training features")
     layers = list(model.kan_layers())
-    frozen = []
-    source = "x"
+    frozen: list[FrozenLayer] = []
     for index, layer in enumerate(layers):
-        label = f"layers_{index}"
-        _check_finite(label, layer)
+        _check_finite(f"layers_{index}", layer)
         target = _Target(layers[index + 1] if index + 1 < len(layers) else None)
-        node: KanLinear | EdgeTable
-        if layer.edge_quantizer is None:
-            node = _branch_node(label, source, layer, target, multiplier_bits)
-        else:
-            node = _edge_node(label, source, layer, target)
-        frozen.append(FrozenKANLinear(node, layer.quantizer.in_type))
-        source = label
+        in_type = layer.quantizer.in_type
+        for node in _nodes(layer, len(frozen), target, multiplier_bits):
+            module = frozen_layer(node, in_type)
+            assert module is not None
+            frozen.append(module)
+            in_type = node.out_type
     return FrozenKAN(name, host, frozen)
+
+
+def _nodes(layer: QuantKANLinear, first: int, target: _Target, bits: int) -> Iterator[Node]:
+    """Yield the nodes of a layer: a norm where it has one, the sums, and their products where it multiplies.
+
+    Args:
+        layer: the layer.
+        first: number of the first node in the chain.
+        target: of the last node.
+        bits: of multipliers.
+    """
+    names = [f"layers_{first + k}" for k in range(3)]
+    source = f"layers_{first - 1}" if first else "x"
+    if isinstance(layer, QuantNormLinear):
+        yield layer.norm_node(names[0], source)
+        source = names.pop(0)
+    inner = target
+    if isinstance(layer, QuantProductLinear):
+        inner = _Target(None)
+        inner.step, inner.kind, inner.codes = layer.subnodes.lsb, layer.subnodes.kind, layer.factor_codes()
+    if layer.edge_quantizer is None:
+        yield _branch_node(names[0], source, layer, inner, bits)
+    else:
+        yield _edge_node(names[0], source, layer, inner)
+    if isinstance(layer, QuantProductLinear):
+        if target.kind is None:
+            target.fix(_output_exponent(layer.largest_output()))
+        assert target.kind is not None
+        yield layer.product_node(names[1], names[0], target.kind, target.step, target.low)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from pymodel.errors import ConfigError, ModelError
-from pymodel.ir import MAX_TABLE_BITS, Implementation
+from pymodel.ir import MAX_TABLE_BITS, AffineCoder, Implementation, IntArray
 from pymodel.layers import NO_BASE, KANLayer, ensure_layer_handlers
 from pymodel.quant._feature_linear import feature_linear
 from pymodel.quant._functions import dyadic, round_exact
@@ -137,6 +137,24 @@ class QuantKANLinear(nn.Module):
             self._tables_key = key
         return self._tables
 
+    @property
+    def n_nodes(self) -> int:
+        """Outputs of :meth:`forward`: N, unless some of the sums are multiplied."""
+        return self.out_features
+
+    def spread(self, scores: Tensor) -> Tensor:
+        """Return a score per sum, (N,), for scores of the nodes (n_nodes,) that the sums belong to."""
+        return scores
+
+    def coders(self) -> tuple[AffineCoder, AffineCoder]:
+        """Return the coders of the spline branch and of the base branch in hardware."""
+        coder = self.quantizer.coder()
+        return coder, coder
+
+    def side_by_side(self, base: IntArray, spline: IntArray) -> tuple[IntArray, IntArray]:
+        """Return base (N, I) and spline weights (N, I, n_basis) for the inputs that the hardware's layer has."""
+        return base, spline
+
     def masked_weights(self) -> tuple[Tensor, Tensor]:
         """Return base (N, I) and spline weights (N, I, n_basis); those of removed edges are 0."""
         return self.base_weight * self.mask, self.spline_weight * self.mask.unsqueeze(-1)
@@ -175,7 +193,8 @@ class QuantKANLinear(nn.Module):
         multipliers, shift = dyadic([*spline, *base])
         rounded = [m * 2.0**-shift / (f or 1.0) for m, f in zip(multipliers, [*spline, *base], strict=True)]
         ratios = rounded[len(spline) :], rounded[: len(spline)]
-        if len(spline) == 1 and type(self.base_quantizer) is type(self.spline_quantizer) is TensorQuantizer:
+        shared = tables.rounded.dim() == 2 and len(spline) == 1
+        if shared and type(self.base_quantizer) is type(self.spline_quantizer) is TensorQuantizer:
             y = self._lsq_product(u, here, tables, (ratios[0][0], ratios[1][0]))
         else:
             y = self._product(u, here, tables, ratios)

@@ -8,11 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pymodel.errors import DataError, ModelError
+from pymodel.errors import ConfigError, DataError, ModelError
 from pymodel.ir import FixedPoint, Implementation
-from pymodel.layers import KAN
+from pymodel.layers import KAN, FastKANLinear, KANLayer, PyKANLinear
 from pymodel.quant._layers import Codes, QuantKANLinear
 from pymodel.quant._methods import METHODS
+from pymodel.quant._norm import QuantNormLinear, norm_input_bits
+from pymodel.quant._product import QuantProductLinear
 from pymodel.quant._quantizers import ActivationQuantizer, InputQuantizer, TensorQuantizer
 from pymodel.settings import QuantizeSettings
 
@@ -109,6 +111,38 @@ class QuantKAN(nn.Module):
         ]
 
 
+def _quantized(source: KANLayer, index: int, settings: QuantizeSettings) -> QuantKANLinear:
+    """Return layer number `index` with quantizers."""
+    method = METHODS[settings.method]
+    bits = settings.activation_bits(index)
+    norm = isinstance(source, FastKANLinear) and source.layernorm is not None
+    product = isinstance(source, PyKANLinear) and source.multiplies
+    if settings.post_training and (norm or product):
+        what = "a LayerNorm" if norm else "nodes that multiply"
+        raise ConfigError(
+            f"layers_{index} has {what}, which the method {settings.method} does not settle; train with lsq instead"
+        )
+    wide = norm_input_bits(bits, settings.input if index == 0 else None) if norm else bits
+    first = InputQuantizer(wide, settings.input, source.input_range) if index == 0 else None
+    quantizer = first or method.activations(wide)
+    parts: dict[str, Any] = {
+        "base_bits": settings.base_weights,
+        "spline_bits": settings.spline_weights,
+        "basis_bits": settings.basis,
+        "edge_bits": settings.edge,
+        "implementation": Implementation[settings.implementation.upper()],
+        "weight_quantizer": method.weights,
+        "channels": settings.granularity == "channel",
+    }
+    if norm:
+        assert isinstance(source, FastKANLinear)
+        return QuantNormLinear(source, quantizer, method.activations(bits), **parts)
+    if product:
+        assert isinstance(source, PyKANLinear)
+        return QuantProductLinear(source, quantizer, product_bits=settings.product, **parts)
+    return QuantKANLinear(source, quantizer, **parts)
+
+
 def quantize_model(model: KAN, settings: QuantizeSettings) -> QuantKAN:
     """Return a copy of a float model, with quantizers; the steps are not set before :meth:`QuantKAN.calibrate`.
 
@@ -120,8 +154,7 @@ def quantize_model(model: KAN, settings: QuantizeSettings) -> QuantKAN:
         ConfigError: if bits do not combine.
         ModelError: if a weight is NaN or infinite, or a layer has no integer form.
     """
-    method = METHODS[settings.method]
-    layers = []
+    layers: list[QuantKANLinear] = []
     for index, source in enumerate(model.kan_layers()):
         obstacle = source.hardware_obstacle()
         if obstacle is not None:
@@ -131,19 +164,5 @@ def quantize_model(model: KAN, settings: QuantizeSettings) -> QuantKAN:
                 raise ModelError(
                     f"layers_{index}.{name} holds NaN or infinity, so it cannot be quantized; train with a lower rate"
                 )
-        bits = settings.activation_bits(index)
-        first = InputQuantizer(bits, settings.input, source.input_range) if index == 0 else None
-        layers.append(
-            QuantKANLinear(
-                source,
-                first or method.activations(bits),
-                base_bits=settings.base_weights,
-                spline_bits=settings.spline_weights,
-                basis_bits=settings.basis,
-                edge_bits=settings.edge,
-                implementation=Implementation[settings.implementation.upper()],
-                weight_quantizer=method.weights,
-                channels=settings.granularity == "channel",
-            )
-        )
+        layers.append(_quantized(source, index, settings))
     return QuantKAN(layers, settings).to(layers[0].base_weight.device)

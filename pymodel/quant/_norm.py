@@ -59,10 +59,14 @@ class QuantNormLinear(QuantKANLinear):
     Attributes:
         gamma, beta: parameters (I,) of the LayerNorm.
         epsilon: of the LayerNorm, in real units.
+        settled: bool buffer, whether the range of the normalised inputs is set.
 
     Raises:
         ConfigError: if the edge-table form is asked for: an edge reads two codes.
     """
+
+    root_table: Tensor
+    settled: Tensor
 
     def __init__(self, source: FastKANLinear, quantizer: Any, normal: ActivationQuantizer, **bits: Any) -> None:
         if bits.get("edge_bits") is not None:
@@ -82,14 +86,14 @@ class QuantNormLinear(QuantKANLinear):
         self.table_bits = table_bits
         table = torch.from_numpy(rsqrt_table(table_bits, self.table_fraction))
         self.register_buffer("root_table", table, persistent=False)
-        self._calibrated = False
+        self.register_buffer("settled", torch.zeros((), dtype=torch.bool))
         self._normal_tables: tuple[tuple[object, ...], CodeTables] | None = None
 
     @torch.no_grad()
     def calibrate_weights(self) -> None:
         """Set the weights' steps; the range of the normalised inputs follows from the first rows after that."""
         super().calibrate_weights()
-        self._calibrated = False
+        self.settled.fill_(False)
 
     # --- tables -----------------------------------------------------------------------------------------------------
 
@@ -186,9 +190,9 @@ class QuantNormLinear(QuantKANLinear):
     def _product(self, u: Tensor, here: Codes, tables: CodeTables, ratios: tuple[list[float], list[float]]) -> Tensor:
         assert self.base_quantizer is not None
         assert self.spline_quantizer is not None
-        if not self._calibrated:
+        if not bool(self.settled):
             self.normal.calibrate(self._soft(u, here))
-            self._calibrated = True
+            self.settled.fill_(True)
         after = Codes(*self.normal.scaled(self.in_features))
         normal = self.normal.shaped(self.normal_codes(u, here, after), after.step)
         base, spline = self.masked_weights()
@@ -205,4 +209,3 @@ class QuantNormLinear(QuantKANLinear):
 
 def _array(values: list[int]) -> IntArray:
     return np.array(values, dtype=np.int64)
-

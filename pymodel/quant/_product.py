@@ -68,7 +68,9 @@ class SubnodeQuantizer(nn.Module):
         top = (math.frexp(largest)[1] if largest > 0 else 0) - (self.bits - 1)
         high = 2 ** (self.bits - 1)
         choices = [max(_MIN_EXPONENT, top - k) for k in range(4)]
-        errors = [float((v - 2.0**e * round_half_up(v * 2.0**-e).clamp_(-high, high - 1)).square().sum()) for e in choices]
+        errors = [
+            float((v - 2.0**e * round_half_up(v * 2.0**-e).clamp_(-high, high - 1)).square().sum()) for e in choices
+        ]
         self.exponent.fill_(choices[min(range(len(choices)), key=errors.__getitem__)])
 
     def forward(self, v: Tensor) -> Tensor:
@@ -95,7 +97,10 @@ class QuantProductLinear(QuantKANLinear):
         arity: factors of every node.
         node_scale, node_bias: parameters (nodes,).
         subnodes: quantizer of the factors.
+        settled: bool buffer, whether its exponent is chosen.
     """
+
+    settled: Tensor
 
     def __init__(self, source: PyKANLinear, quantizer: Any, *, product_bits: int, **bits: Any) -> None:
         super().__init__(source, quantizer, **bits)
@@ -104,18 +109,22 @@ class QuantProductLinear(QuantKANLinear):
         self.node_scale = nn.Parameter(source.node_scale.detach().clone(), requires_grad=trains)
         self.node_bias = nn.Parameter(source.node_bias.detach().clone(), requires_grad=trains)
         self.subnodes = SubnodeQuantizer(product_bits)
-        self._calibrated = False
+        self.register_buffer("settled", torch.zeros((), dtype=torch.bool))
 
     @torch.no_grad()
     def calibrate_weights(self) -> None:
         """Set the weights' steps; the factors' exponent follows from the first rows after that."""
         super().calibrate_weights()
-        self._calibrated = False
+        self.settled.fill_(False)
 
-    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """Load a state, the exponent included."""
-        self._calibrated = True
-        return super().load_state_dict(*args, **kwargs)
+    @property
+    def n_nodes(self) -> int:
+        """Outputs of :meth:`forward`."""
+        return len(self.arity)
+
+    def spread(self, scores: Tensor) -> Tensor:
+        """Return a score per factor, (N,): that of its node."""
+        return scores.repeat_interleave(torch.tensor(self.arity, device=scores.device))
 
     def factor_codes(self) -> Codes:
         """Return what a factor's integer stands for: `2^exponent` times it."""
@@ -124,9 +133,9 @@ class QuantProductLinear(QuantKANLinear):
 
     def forward(self, u: Tensor, here: Codes, after: Codes | None) -> Tensor:
         """Return the nodes, (B, nodes): real numbers, or in units of the next layer's codes; see the base class."""
-        if not self._calibrated:
+        if not bool(self.settled):
             self.subnodes.calibrate(super().forward(u, here, None))
-            self._calibrated = True
+            self.settled.fill_(True)
         integers = self.subnodes(super().forward(u, here, self.factor_codes()))
         real = _products(integers * self.subnodes.lsb, self.arity) * self.node_scale + self.node_bias
         if after is None:
@@ -173,7 +182,7 @@ class QuantProductLinear(QuantKANLinear):
     def largest_output(self) -> float:
         """Return a bound of the nodes' magnitudes, whatever the factors are."""
         most = self.subnodes.lsb * 2.0 ** (self.subnodes.bits - 1)
-        bounds = [
+        bounds: list[float] = [
             abs(s) * most**a + abs(b)
             for s, a, b in zip(self.node_scale.tolist(), self.arity, self.node_bias.tolist(), strict=True)
         ]

@@ -15,6 +15,7 @@ from pymodel.errors import ConfigError, ModelError
 from pymodel.layers import KAN, KANLayer
 from pymodel.quant._layers import QuantKANLinear
 from pymodel.quant._model import QuantKAN
+from pymodel.quant._norm import QuantNormLinear
 
 __all__ = ["edge_importance", "edge_scores", "prune_to"]
 
@@ -42,10 +43,11 @@ def edge_importance(layer: QuantKANLinear, histogram: Tensor) -> Tensor:
     expected = (layer.in_features, layer.quantizer.n_codes)
     if histogram.shape != expected:
         raise ModelError(f"a histogram of shape {expected} was expected, not {tuple(histogram.shape)}")
+    if isinstance(layer, QuantNormLinear):
+        raise ModelError("an edge behind a LayerNorm reads two codes, which no histogram counts; prune the float model")
     share = histogram.double() / histogram.sum(dim=1, keepdim=True).clamp_min(1)
-    table = layer.tables().exact.double()
-    mean = share @ table
-    centred = table - mean.unsqueeze(1)
+    table = layer.tables().exact.double()  # (C, F), or (I, C, F)
+    centred = table - share.unsqueeze(1) @ table
     covariance = centred.transpose(1, 2) @ (centred * share.unsqueeze(-1))
     base, spline = layer.masked_weights()
     return _deviation(torch.cat((base.unsqueeze(-1), spline), dim=-1), covariance)
@@ -53,16 +55,19 @@ def edge_importance(layer: QuantKANLinear, histogram: Tensor) -> Tensor:
 
 def _float_importance(layer: KANLayer, x: Tensor) -> Tensor:
     """Return what :func:`edge_importance` does for a float layer, over its real inputs `x` (rows, I)."""
-    functions, n_features = layer.functions, layer.n_basis + 1
-    block = max(1, _BLOCK_VALUES // (x.shape[0] * n_features))
-    parts = []
-    for columns in torch.split(x.double(), block, dim=1):
-        table = functions.table(columns.T.flatten())[0]
-        phi = table.view(columns.shape[1], columns.shape[0], n_features)
-        phi = phi - phi.mean(dim=1, keepdim=True)
-        parts.append(phi.transpose(1, 2) @ phi / x.shape[0])
-    weight = torch.cat((layer.base_weight.unsqueeze(-1), layer.spline_weight), dim=-1)
-    return _deviation(weight * layer.mask.unsqueeze(-1), torch.cat(parts))
+    rows = max(1, _BLOCK_VALUES // (x.shape[1] * (layer.n_basis + 1)))
+    origin = layer.edge_features(x[:1].double())  # close to the mean, so that little cancels
+    total = torch.zeros_like(origin[0])
+    moments = total.unsqueeze(1) * total.unsqueeze(2)
+    for some in torch.split(x.double(), rows):
+        phi = (layer.edge_features(some) - origin).transpose(0, 1)
+        total += phi.sum(dim=1)
+        moments = moments + phi.transpose(1, 2) @ phi
+    mean = total / x.shape[0]
+    covariance = moments / x.shape[0] - mean.unsqueeze(2) * mean.unsqueeze(1)
+    base, spline, _ = layer.folded()
+    weight = torch.cat((base.unsqueeze(-1), spline), dim=-1)
+    return _deviation(weight * layer.mask.unsqueeze(-1), covariance)
 
 
 @torch.no_grad()
@@ -84,10 +89,11 @@ def edge_scores(model: KAN | QuantKAN, x: Tensor) -> list[Tensor]:
             deviations.append(_float_importance(layer, values))
             values = layer(values)
     scores: list[Tensor] = []
-    node = torch.ones(deviations[-1].shape[0], dtype=torch.float64, device=deviations[-1].device)
-    for deviation in reversed(deviations):
+    layers: list[KANLayer | QuantKANLinear] = list(model.kan_layers())
+    node = torch.ones(layers[-1].n_nodes, dtype=torch.float64, device=deviations[-1].device)
+    for some, deviation in zip(reversed(layers), reversed(deviations), strict=True):
         total = deviation.square().sum(dim=1, keepdim=True).sqrt()
-        score = deviation / torch.where(total > 0, total, 1.0) * node.unsqueeze(1)
+        score = deviation / torch.where(total > 0, total, 1.0) * some.spread(node).unsqueeze(1)
         node = score.square().sum(dim=0).sqrt()
         scores.insert(0, score)
     return scores

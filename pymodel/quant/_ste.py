@@ -19,6 +19,7 @@ __all__ = [
     "edge_linear",
     "fake_quantize",
     "replace",
+    "rows_of",
     "scale_gradient",
     "table_linear",
 ]
@@ -215,6 +216,14 @@ def table_linear(
     return result
 
 
+def rows_of(codes: Tensor, table: Tensor) -> Tensor:
+    """Return the table's rows at `codes` (B, I), as (B, I, F): a table (C, F) for all inputs, or (I, C, F)."""
+    if table.dim() == 2:
+        return functional.embedding(codes, table)
+    n_in, n_codes, _ = table.shape
+    return functional.embedding(codes + torch.arange(n_in, device=codes.device) * n_codes, table.flatten(0, 1))
+
+
 #: Up to this many codes a sum over edge tables is a product with a one-hot matrix; beyond, a gather.
 _ONE_HOT_CODES = 16
 
@@ -252,7 +261,7 @@ class _EdgeLinear(torch.autograd.Function):
         by_u = by_step = by_low = None
         if ctx.by_input:
             u, codes, step, weight, slopes = rest
-            rows = functional.embedding(codes, slopes)
+            rows = rows_of(codes, slopes)
             by_input = (rows * (grad @ weight.flatten(1)).view(rows.shape)).sum(dim=-1)
             by_u, by_step, by_low = by_code(ctx.n_codes, u, codes, by_input, step)
         n_in, n_codes, n_out = ctx.shape

@@ -23,7 +23,7 @@ _Reals = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class CodeTables:
-    """What a layer reads by code, as tensors.
+    """What a layer reads by code, as tensors: (C, F), or (I, C, F) where each input has functions of its own.
 
     Attributes:
         exact: (C, F) float, `[act, B_0 …]` at the representatives.
@@ -79,14 +79,16 @@ def code_tables(
         rounded, basis_lsb = round_dense(functions, at, bits, scales)
         basis = torch.from_numpy(rounded).double()
     else:
-        basis_lsb = unit_lsb(functions, float(exact[:, 1:].abs().max()), bits)
-        basis = round_half_up(exact[:, 1:] / basis_lsb)
+        basis_lsb = unit_lsb(functions, float(exact[..., 1:].abs().max()), bits)
+        basis = round_half_up(exact[..., 1:] / basis_lsb)
     if fixed:
         integers, base_lsb = base_table(functions, at, bits)
         base = torch.from_numpy(integers).double()
     else:
-        base_lsb = base_table_lsb(exact[:, 0].numpy(), bits)
-        base = round_half_up(exact[:, 0] / base_lsb)
+        base_lsb = base_table_lsb(exact[..., 0].numpy(), bits)
+        base = round_half_up(exact[..., 0] / base_lsb)
+    basis = basis.reshape(*exact.shape[:-1], -1)  # one table, or one per input
+    base = base.expand(exact.shape[:-1])
     values = torch.cat(((base * base_lsb).unsqueeze(-1), basis * basis_lsb), dim=-1)
     return CodeTables(exact.to(like), values.to(like), slopes.to(like), base_lsb, basis_lsb)
 

@@ -18,8 +18,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from pymodel.errors import ModelError
 from pymodel.ir import Basis, BasisKind, BasisRom, BSplineArith, GramArith, Implementation, IntArray, RbfArith
-from pymodel.layers import BSplineFunctions, Functions, GramFunctions, RbfFunctions, activate, cell_matrix
+from pymodel.layers import (
+    BSplineFunctions,
+    Functions,
+    GramFunctions,
+    KnotFunctions,
+    RbfFunctions,
+    activate,
+    cell_matrix,
+)
 from pymodel.quant._exact import DIGITS, exact_activation, exact_functions, round_values
 from pymodel.quant._functions import round_exact, round_half_up
 
@@ -54,7 +63,7 @@ def unit_lsb(functions: Functions, largest: float, bits: int) -> float:
 def round_dense(
     functions: Functions, points: _Reals, bits: int, scales: tuple[float, ...] | None = None
 ) -> tuple[IntArray, float]:
-    """Return the correctly rounded basis integers (C, n_basis) at `points` (ties up), and their LSB.
+    """Return the correctly rounded basis integers (T*C, n_basis) at `points` (ties up), and their LSB.
 
     Args:
         functions: of a layer.
@@ -89,7 +98,7 @@ def _window_starts(dense: IntArray, guess: IntArray, window: int) -> IntArray:
 
 
 def rom_from_dense(functions: Functions, points: _Reals, dense: IntArray, lsb: float) -> BasisRom:
-    """Return the ROM with the basis integers `dense` (C, n_basis), its window as small as the family allows.
+    """Return the ROM with the basis integers `dense` (T*C, n_basis), its window as small as the family allows.
 
     A B-spline has a window of `k + 1`; Gaussians one that holds what did not round to 0; polynomials have them all.
     """
@@ -98,6 +107,10 @@ def rom_from_dense(functions: Functions, points: _Reals, dense: IntArray, lsb: f
     if isinstance(functions, BSplineFunctions):
         order, window = functions.order, functions.order + 1
         guess = np.floor((points - functions.low) / functions.step)
+    elif isinstance(functions, KnotFunctions):
+        order, window = functions.order, functions.order + 1
+        cells = [np.searchsorted(grid, points, side="right") - 1 - order for grid in functions.grids]
+        guess = np.concatenate(cells).astype(np.float64)
     elif isinstance(functions, RbfFunctions):
         scale = functions.width
         spans = [used[-1] - used[0] + 1 for row in dense if (used := np.flatnonzero(row)).size]
@@ -117,6 +130,7 @@ def rom_from_dense(functions: Functions, points: _Reals, dense: IntArray, lsb: f
         lsb=lsb,
         order=order,
         knots=functions.knots,
+        n_tables=functions.n_tables,
         scale=scale,
     )
 
@@ -285,12 +299,17 @@ def make_unit(
     if implementation is Implementation.ROM:
         dense, lsb = round_dense(functions, points, bits, scales)
         return rom_from_dense(functions, points, dense, lsb)
-    lsb = unit_lsb(functions, _peak(functions), bits)
+    lsb = 1.0 if isinstance(functions, KnotFunctions) else unit_lsb(functions, _peak(functions), bits)
     match functions:
         case BSplineFunctions():
             return _bspline(functions, low, step, n_codes, bits, lsb)
         case RbfFunctions():
             return _rbf(functions, low, step, n_codes, bits, lsb)
+        case KnotFunctions():
+            raise ModelError(
+                "a basis unit in arithmetic needs a uniform grid, but the grids follow the data; quantize with the "
+                "implementation rom"
+            )
         case GramFunctions():
             return _gram(functions, points, bits, lsb, exact)
         case _:  # pragma: no cover - a new family must be added above

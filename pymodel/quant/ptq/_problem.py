@@ -16,10 +16,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from pymodel.quant._feature_linear import rows_of
 from pymodel.quant._layers import Codes, QuantKANLinear
 from pymodel.quant._quantizers import TensorQuantizer
-from pymodel.quant._ste import codes_of
+from pymodel.quant._ste import codes_of, rows_of
 
 __all__ = ["Problem", "branch_quantizers", "set_bias", "set_levels", "weights_of"]
 
