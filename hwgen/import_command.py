@@ -15,12 +15,15 @@ from hwgen.config import Config, make_config
 from pymodel.data import load as load_data
 from pymodel.errors import ConfigError, ModelError
 from pymodel.importers import load
-from pymodel.layers import KAN, family_of
+from pymodel.layers import KAN, MAX_ORDER, FastKANLinear, PyKANLinear, family_of
+from pymodel.settings import FAMILIES
 
 __all__ = ["import_config"]
 
 #: Bits of everything: without training, eight lose next to nothing.
 _BITS = 8
+#: Of the section `model`.
+_MAX_GRID = 64
 
 
 def import_config(
@@ -54,14 +57,21 @@ def import_config(
             "scale": "none",
             "validation_fraction": 0,
         },
+        # It describes the first layer as far as the section can; what is built is what `imported` says.
         "model": {
             "widths": list(network.widths),
-            "family": ours,
-            "grid": shape["grid"],
-            "order": shape["order"],
+            "family": ours if ours in FAMILIES else "efficient_kan",
+            "grid": min(shape["grid"], _MAX_GRID),
+            "order": min(shape["order"], MAX_ORDER),
             "base": shape["activation"],
         },
-        "quantize": {"activations": _BITS, "base_weights": _BITS, "spline_weights": _BITS, "basis": _BITS},
+        "quantize": {
+            "method": _method(network),
+            "activations": _BITS,
+            "base_weights": _BITS,
+            "spline_weights": _BITS,
+            "basis": _BITS,
+        },
         "train": {"epochs": 0, "qat_epochs": 0},
         "imported": {"path": os.path.realpath(source), "family": family, "prefix": prefix, "facts": facts},
     }
@@ -69,6 +79,16 @@ def import_config(
         first = make_config(document, Path(), overrides)
         document["model"]["range"] = _extent(first)
     return make_config(document, Path(), overrides)
+
+
+def _method(network: KAN) -> str:
+    """Return GPTQ, or LSQ (whose calibration alone is used, without epochs) where a layer has a norm or products."""
+    plain = all(
+        not (isinstance(layer, PyKANLinear) and layer.multiplies)
+        and not (isinstance(layer, FastKANLinear) and layer.layernorm is not None)
+        for layer in network.kan_layers()
+    )
+    return "gptq" if plain else "lsq"
 
 
 def _extent(config: Config) -> list[float]:

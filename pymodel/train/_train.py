@@ -21,6 +21,7 @@ from pymodel.fabric import TableKAN, freeze_tables
 from pymodel.ir import Task
 from pymodel.layers import KAN, FrozenKAN, build_kan
 from pymodel.quant import QuantKAN, freeze, quantize_model
+from pymodel.quant.ptq import post_training
 from pymodel.settings import ModelSettings, QuantizeSettings, TrainSettings
 from pymodel.train._batches import Batches, prepared, targets
 from pymodel.train._fabric import float_tables, rounded_tables
@@ -178,7 +179,9 @@ class _Run:
         return model
 
     def qat_phase(self, model: KAN, quantize_settings: QuantizeSettings) -> QuantKAN:
-        """Return the quantized model, trained on from the float model."""
+        """Return the quantized model, trained on from the float model, or calibrated where the method trains no epoch."""
+        if quantize_settings.post_training:
+            return post_training(model, quantize_settings, self.sample)
         settings = self.settings
         quantized = quantize_model(model, quantize_settings)
         quantized.calibrate(self.sample)

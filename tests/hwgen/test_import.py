@@ -92,8 +92,6 @@ def test_a_build_from_a_checkpoint(
     again = load(kept, family=section["family"], **section["facts"])
     x = torch.randn(20, 3)
     torch.testing.assert_close(again(x), model(x), rtol=1e-5, atol=1e-5)
-    status, _, err = run(capsys, monkeypatch, "verify", str(out), "--quiet")
-    assert status == 0, err
 
 
 REFUSED = {

@@ -59,11 +59,6 @@ def _renamed(make: Callable[[], State], old: str, new: str) -> Callable[[], Stat
     return lambda: {key.replace(old, new): value for key, value in make().items()}
 
 
-def _moved(grid: Tensor) -> Tensor:
-    grid[1, 4] += 0.05
-    return grid
-
-
 def _double_knot(grid: Tensor) -> Tensor:
     grid[1, 5] = grid[1, 4]
     return grid
@@ -154,12 +149,6 @@ CASES: dict[str, tuple[Callable[[], Any], str, State, str]] = {
     "another first centre": (_fast, "fast_kan", {**SILU, "grid_min": -1.5}, "grid_min is given as -1.5, but"),
     "a width as text": (_fast, "fast_kan", {**SILU, "denominator": "wide"}, "denominator must be a finite number"),
     # Tensors that are wrong.
-    "knots moved by update_grid": (
-        _with(_efficient, "layers.1.grid", _moved),
-        "efficient_kan",
-        SILU,
-        "'layers.1.grid' was moved by update_grid",
-    ),
     "a double knot": (
         _with(_efficient, "layers.0.grid", _double_knot),
         "efficient_kan",
