@@ -27,6 +27,7 @@ from pymodel.ir import (
     Task,
 )
 from pymodel.ir._spatial import first_tables, join_tables
+from pymodel.reference import Reference
 from tests.strategies import _edge_table, _kan_linear
 
 __all__ = ["GEOMETRIES", "conv_oracle", "pool_oracle", "program", "random_conv", "random_geometry", "random_pool"]
@@ -107,11 +108,15 @@ def random_conv(
     basis: str | None = None,
     code_bits: int = 5,
 ) -> KanConv:
-    """Return a convolution with random constants, `n_out` outputs per group."""
+    """Return a convolution with random constants, `n_out` outputs per group; not a constant one, if that is possible."""
     n_in = geometry.n_taps * geometry.group_channels
     X = rng.integers(in_type.min_int, in_type.max_int, size=(64, n_in), endpoint=True, dtype=np.int64)
     arguments = (rng, name, source, in_type, X, out_type, n_out, code_bits)
-    first = _periodic(_edge_table(*arguments) if table else _kan_linear(*arguments, basis), geometry)
+    for _ in range(20):
+        first = _periodic(_edge_table(*arguments) if table else _kan_linear(*arguments, basis), geometry)
+        patches = program([replace(first, inputs=("x",))], in_type)
+        if np.ptp(Reference(patches).run(X)[name], axis=0).all():
+            break
     layers = [first, *(_shuffled(rng, first) for _ in range(geometry.groups - 1))]
     return KanConv(name, (source,), out_type, out_type.lsb, 0.0, geometry=geometry, layers=tuple(layers))
 
