@@ -78,6 +78,8 @@ int main() {
         all_codes<17, 2, 5, 1, 0, 0, 6>(seed);
         all_codes<1, 3, 1, 8, 0, 3, 0>(seed);
         all_codes<64, 5, 100, 6, 8, 100, 1>(seed);
+        all_codes<32, 4, 3000, 6, 0, 1500, 0>(seed); // a shift of 0 has no rounding constant, one of 1 has
+        all_codes<32, 4, 3000, 6, 1, 1500, 0>(seed);
     }
     check.equal("an index below and one above were seen", lows > 0 && highs > 0, 1);
     return check.finish();
