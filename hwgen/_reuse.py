@@ -25,13 +25,14 @@ def nearest_divisors(n: int, wanted: int) -> tuple[int, ...]:
     return (*below[-1:], *above[:1])
 
 
-def check_reuse(what: str, n_in: int, reuse: Any) -> int:
+def check_reuse(what: str, n_in: int, reuse: Any, unit: str = "inputs") -> int:
     """Return the reuse factor of a layer as an integer.
 
     Args:
         what: how the message calls the setting, e.g. `the ReuseFactor of layer fc1`.
         n_in: inputs of the layer.
         reuse: what the configuration asks for.
+        unit: what is counted, where it is not the inputs.
 
     Raises:
         ConfigError: if it is not a divisor of `n_in`; the message names the nearest ones.
@@ -40,7 +41,7 @@ def check_reuse(what: str, n_in: int, reuse: Any) -> int:
         raise ConfigError(f"{what} must be a positive integer, not {reuse!r}; change it")
     if n_in % int(reuse):
         near = " or ".join(map(str, nearest_divisors(n_in, int(reuse))))
-        raise ConfigError(f"{what} must divide the layer's {n_in} inputs, which {reuse} does not; set it to {near}")
+        raise ConfigError(f"{what} must divide the layer's {n_in} {unit}, which {reuse} does not; set it to {near}")
     return int(reuse)
 
 

@@ -134,7 +134,9 @@ def table_checks(model: Any) -> str:
 
     It stands there and not in the bridge, because only one file may include hls4ml's weights.
     """
-    check = "\n".join(f"    {line}" for layer in kan_layers(model) for line in checks(layer.node, layer.reuse))
+    check = "\n".join(
+        f"    {line}" for layer in kan_layers(model) for line in checks(layer.node, layer.reuse, layer.streams)
+    )
     return f"""
 #ifndef __SYNTHESIS__
 #include "{CHECKS_HEADER}"

@@ -11,8 +11,9 @@ from typing import Any
 from torch import nn
 
 from hwgen._reuse import reuse_factors
+from hwgen.plugin._node import reuse_domain
 from pymodel.errors import ConfigError, ModelError
-from pymodel.layers import FrozenKAN, FrozenKANLinear
+from pymodel.layers import FrozenKAN, FrozenKANConv, FrozenKANLinear
 
 __all__ = ["PROJECT_NAME", "convert_frozen"]
 
@@ -40,8 +41,9 @@ def convert_frozen(
         raise ModelError(f"a FrozenKAN can be converted, not a {type(model).__name__}; freeze the model first")
     if strategy not in _STRATEGIES:
         raise ConfigError(f"strategy must be one of {', '.join(_STRATEGIES)}, not {strategy!r}; choose one")
-    kan = [(name, layer) for name, layer in model.named_layers() if isinstance(layer, FrozenKANLinear)]
-    reuse = reuse_factors("reuse_factor", reuse_factor, [layer.in_features for _, layer in kan])
+    kan = [(name, layer) for name, layer in model.named_layers() if isinstance(layer, FrozenKANLinear | FrozenKANConv)]
+    domains = [reuse_domain(layer.ir_node(name, "x"), io)[0] for name, layer in kan]
+    reuse = reuse_factors("reuse_factor", reuse_factor, domains)
     config = {
         "Model": {
             "Precision": "ap_fixed<16,6>",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
+from collections.abc import Iterator
 from typing import Any
 
 from hls4ml.converters import register_pytorch_layer_handler
@@ -11,13 +13,25 @@ from hls4ml.converters.pytorch_to_hls import PyTorchModelReader, get_supported_p
 from hls4ml.utils.torch import CustomFXTracer
 from torch.fx import map_arg
 
-from hwgen.plugin._layer import INPUT_SHAPE, LAYER, ir_name
+from hwgen.plugin._images import output_shape, read_as_images
+from hwgen.plugin._layer import IMAGES, INPUT_SHAPE, LAYER, ir_name
 from hwgen.plugin._profile import profile_doubles
 from hwgen.plugin._stock import check_indexing
 from pymodel.errors import ModelError
-from pymodel.layers import FrozenKAN, FrozenKANLinear, FrozenLayer, FrozenNorm, FrozenProduct
+from pymodel.layers import (
+    FrozenKAN,
+    FrozenKANConv,
+    FrozenKANLinear,
+    FrozenLayer,
+    FrozenNorm,
+    FrozenPool,
+    FrozenProduct,
+)
 
 __all__ = ["register_torch_handlers"]
+
+#: How hls4ml's reader sees :class:`~pymodel.layers.FrozenKANConv`.
+_CONV_NAME = "FrozenKANWindows"
 
 #: Modules of kan4ml that hold no integers yet; hls4ml knows modules by the names of their classes.
 _UNFROZEN = (
@@ -48,7 +62,7 @@ def _frozen_layer(
     config: Any,
 ) -> tuple[dict[str, Any], list[int | None]]:
     """Return hls4ml's description of a :class:`~pymodel.layers.FrozenLayer` and its output shape."""
-    del operation, node, reader, config
+    del operation, node, reader
     ir_node = module.ir_node(ir_name(layer_name), ir_name(input_names[0]))
     layer = {
         "class_name": LAYER,
@@ -59,7 +73,10 @@ def _frozen_layer(
         "kan_node": ir_node,
         "kan_in_type": module.in_type,
     }
-    return layer, [*input_shapes[0][:-1], module.out_features]
+    shape = output_shape(module, input_shapes[0], images=bool(config.get(IMAGES)))
+    if len(shape) > 2:
+        layer["kan_out_shape"] = shape[1:]
+    return layer, shape
 
 
 def _unfrozen_layer(operation: str, layer_name: str, *_: Any) -> tuple[dict[str, Any], list[int | None]]:
@@ -106,6 +123,7 @@ def _prepare_reader() -> None:
             _unfrozen_layer(type(model).__name__, "model")
         if config.get("InputShape") is None:
             config["InputShape"] = config.get(INPUT_SHAPE) or _inferred_shape(model)
+        read_as_images(config)
         original(self, config)
 
     PyTorchModelReader.__init__ = __init__
@@ -144,6 +162,19 @@ def _outputs_in_order(model: Any, layers: list[str], found: list[str]) -> list[s
     return returned
 
 
+@contextlib.contextmanager
+def _without_conv_in_names() -> Iterator[None]:
+    """Let hls4ml's reader, which knows classes by their names, see convolutions under another one.
+
+    It asks every module whose class's name has `Conv` in it for `padding_mode`, and for `groups` that equals 1.
+    """
+    FrozenKANConv.__name__ = _CONV_NAME
+    try:
+        yield
+    finally:
+        FrozenKANConv.__name__ = "FrozenKANConv"
+
+
 def _check_outputs() -> None:
     """Let models with KAN layers have the outputs that they return, or refuse them, and what hls4ml ignores."""
     module = importlib.import_module(PyTorchModelReader.__module__)  # hls4ml.converters has a function of that name
@@ -151,7 +182,8 @@ def _check_outputs() -> None:
 
     @functools.wraps(original)
     def parse_pytorch_model(config: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        layers, inputs, outputs = original(config, *args, **kwargs)
+        with _without_conv_in_names():
+            layers, inputs, outputs = original(config, *args, **kwargs)
         if any(layer["class_name"] == LAYER for layer in layers):
             check_indexing(config["PytorchModel"])
             profile_doubles()
@@ -165,8 +197,9 @@ def register_torch_handlers() -> None:
     """Register the handlers, once."""
     name = FrozenKANLinear.__name__
     if name not in get_supported_pytorch_layers():
-        for frozen in (FrozenKANLinear, FrozenProduct, FrozenNorm):
-            register_pytorch_layer_handler(frozen.__name__, _frozen_layer)
+        names = [frozen.__name__ for frozen in (FrozenKANLinear, FrozenProduct, FrozenNorm, FrozenPool)]
+        for frozen in (*names, _CONV_NAME):
+            register_pytorch_layer_handler(frozen, _frozen_layer)
         for unfrozen in _UNFROZEN:
             register_pytorch_layer_handler(unfrozen, _unfrozen_layer)
         _keep_whole()

@@ -6,11 +6,12 @@ import itertools
 from dataclasses import replace
 from typing import Any
 
-from hls4ml.model.layers import Input
+from hls4ml.model.layers import Input, Transpose
 from hls4ml.model.optimizer import ModelOptimizerPass
 from hls4ml.model.types import NamedType
 
 from hwgen.plugin._cpp import check_project_name, is_reserved
+from hwgen.plugin._images import check_images
 from hwgen.plugin._layer import KanLayer, generic_host, ir_name
 from hwgen.plugin._pipeline import forbid_top_pipeline
 from hwgen.plugin._precision import check_override, same_values, to_hls4ml
@@ -33,13 +34,17 @@ def _consumers(model: Any, source: Any) -> list[Any]:
 def _set_input_type(model: Any, source: Any) -> None:
     """Give an input that only KAN layers read their input type, so that the interface converts as the IR says."""
     readers = _consumers(model, source)
+    turned = [reader for reader in readers if isinstance(reader, Transpose)]
+    if len(turned) == len(readers):  # hls4ml turns images to channels last, which changes no number
+        readers = [reader for transpose in turned for reader in _consumers(model, transpose)]
     if not readers or not all(isinstance(reader, KanLayer) for reader in readers):
         return
     kind = readers[0].in_type
     if any(reader.in_type != kind for reader in readers):
         return
     check_override(model.config, source.name, source.class_name, kind, "type")
-    source.get_output_variable().type.precision = to_hls4ml(kind)
+    for layer in (source, *turned):
+        layer.get_output_variable().type.precision = to_hls4ml(kind)
 
 
 def _connect(layer: KanLayer) -> None:
@@ -103,6 +108,7 @@ class ConnectKanLayers(ModelOptimizerPass):  # type: ignore[misc]  # hls4ml publ
                     raise ModelError(f"the input {layer.name!r} is a reserved C++ name; rename the argument of forward")
                 _set_input_type(model, layer)
         check_graph(model)
+        check_images(model)
         for layer in kan_layers(model):
             _connect(layer)
         forbid_top_pipeline(model, [layer.name for layer in kan_layers(model) if layer.reuse > 1])

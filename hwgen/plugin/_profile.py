@@ -13,7 +13,8 @@ from hls4ml.model.types import IntegerPrecisionType, NamedType
 from torch import nn
 
 from hwgen.plugin._node import LayerNode
-from pymodel.ir import EdgeTable, IntArray, Norm, Product, signed_width
+from hwgen.plugin._patch import patch_of
+from pymodel.ir import EdgeTable, IntArray, KanConv, Norm, Pool, Product, signed_width
 
 __all__ = ["Constants", "constants", "profile_doubles"]
 
@@ -48,6 +49,12 @@ def constants(node: LayerNode) -> list[Constants]:
         return [_of("mult", node.mult), _of("bias", node.bias)]
     if isinstance(node, Norm):
         return [_of("gamma", node.gamma), _of("beta", node.beta)]
+    if isinstance(node, Pool):
+        return []
+    if isinstance(node, KanConv):
+        patch = patch_of(node)
+        weights = patch.tables if node.basis is None else patch.weights
+        return [_of("tables" if node.basis is None else "spline_weights", weights), _of("bias", patch.bias)]
     return [_of("spline_weights", node.spline.weights), _of("bias", node.rescale.bias)]
 
 

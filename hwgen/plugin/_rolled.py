@@ -10,7 +10,7 @@ import numpy as np
 
 from pymodel.ir import Basis, EdgeTable, IntArray, KanLinear
 
-__all__ = ["banked_basis", "banked_weights", "edge_rows", "rolled_tables"]
+__all__ = ["banked_basis", "banked_weights", "edge_rows", "rolled_tables", "rotated_basis"]
 
 
 def edge_rows(tables: IntArray, reuse: int) -> IntArray:
@@ -36,12 +36,16 @@ def banked_basis(basis: Basis) -> tuple[IntArray, IntArray]:
     Returns:
         values (C, K), groups (C, K), both indexed by code and bank.
     """
-    window = basis.window
-    functions = basis.start[:, None] + np.arange(window)
-    values, groups = np.empty_like(basis.values), np.empty_like(basis.values)
-    np.put_along_axis(values, functions % window, basis.values, axis=1)
+    return rotated_basis(basis.values, basis.start, basis.window)
+
+
+def rotated_basis(values: IntArray, start: IntArray, window: int) -> tuple[IntArray, IntArray]:
+    """Return the same for the values (C, K) and starts (C,) of a basis of window K."""
+    functions = start[:, None] + np.arange(window)
+    rotated, groups = np.empty_like(values), np.empty_like(values)
+    np.put_along_axis(rotated, functions % window, values, axis=1)
     np.put_along_axis(groups, functions % window, functions // window, axis=1)
-    return values, groups
+    return rotated, groups
 
 
 def banked_weights(weights: IntArray, window: int, reuse: int) -> IntArray:

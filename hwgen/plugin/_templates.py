@@ -22,7 +22,7 @@ class KanConfigTemplate(LayerConfigTemplate):  # type: ignore[misc]  # hls4ml pu
 
     def format(self, node: KanLayer) -> str:
         """Return the structs of `node`."""
-        return config_structs(node.get_attr("kan_ir"), node.reuse)
+        return config_structs(node.get_attr("kan_ir"), node.reuse, node.streams)
 
 
 def _cast(node: KanLayer, variable: Any) -> tuple[list[str], str, str]:
@@ -78,7 +78,7 @@ class KanFunctionTemplate(FunctionCallTemplate):  # type: ignore[misc]  # hls4ml
         if offsets.cast is not None:
             lines += _tap(node, data, data_t, node.node.n_in, offsets.cast)
         config = f"{layer_identifier(node.node.name)}_config"
-        kernel = function(node.node, node.reuse) + ("_stream" if node.streams else "")
+        kernel = function(node.node, node.reuse, node.streams) + ("_stream" if node.streams else "")
         call = f"{kernel}<{data_t}, {output.type.name}, {config}>"
-        lines.append(f"{call}({', '.join([data, output.name, *arguments(node.node, node.reuse)])});")
+        lines.append(f"{call}({', '.join([data, output.name, *arguments(node.node, node.reuse, node.streams)])});")
         return lines + _tap(node, output.name, output.type.name, node.node.n_out, offsets.output)

@@ -12,7 +12,7 @@ from hls4ml.writer.vitis_writer import VitisWriter
 
 import hwgen
 from hwgen.plugin._bridge import BATCH_HEADER, CHECKS_HEADER, batch_entry_points, has_batch_entry_points, table_checks
-from hwgen.plugin._layer import INPUT_SHAPE, PORTABLE, WRITING
+from hwgen.plugin._layer import IMAGES, INPUT_SHAPE, PORTABLE, WRITING
 from hwgen.plugin._passes import kan_layers
 from hwgen.plugin._tables import TABLE_DIR, table_header, table_header_path
 from hwgen.plugin._taps import TAPS_HEADER
@@ -64,7 +64,7 @@ class VitisKANWriter(VitisWriter):  # type: ignore[misc]  # hls4ml publishes no 
         for layer in kan_layers(model):
             path = firmware / table_header_path(layer.node)
             path.parent.mkdir(exist_ok=True)
-            path.write_text(table_header(layer.node, layer.reuse), encoding="ascii")
+            path.write_text(table_header(layer.node, layer.reuse, layer.streams), encoding="ascii")
 
     def write_nnet_utils(self, model: Any) -> None:
         """Copy hls4ml's headers, the kan4ml library and the simulation's headers."""
@@ -102,7 +102,9 @@ class VitisKANWriter(VitisWriter):  # type: ignore[misc]  # hls4ml publishes no 
 
     def write_yml(self, model: Any) -> None:
         """Write the configuration without the torch model: its pickled text is slow, large and not portable."""
-        config = {k: v for k, v in model.config.config.items() if k not in ("PytorchModel", INPUT_SHAPE, PORTABLE)}
+        config = {
+            k: v for k, v in model.config.config.items() if k not in ("PytorchModel", INPUT_SHAPE, PORTABLE, IMAGES)
+        }
         if model.config.get_config_value(PORTABLE):
             config["OutputDir"] = "."
         path = Path(model.config.get_output_dir()) / "hls4ml_config.yml"
