@@ -150,6 +150,7 @@ def cosim(
     seed: int = 0,
     node_checks: bool = True,
     axis: bool = True,
+    axis_rows: int = _AXIS_ROWS,
     work_dir: Path | None = None,
     progress: Callable[[str], None] | None = None,
     timeout: float = 3600.0,
@@ -157,8 +158,8 @@ def cosim(
     """Simulate the RTL in `rtl_dir` and compare it with `expected`.
 
     The engine gets every vector with random bubbles and bursts, and a reset while samples are in flight (those are
-    dropped, and must be). Latency and initiation interval are measured. Then the AXI4-Stream wrapper gets up to 2,048
-    of the vectors, with stalls on both sides. An engine that takes several beats per sample gets every vector through
+    dropped, and must be). Latency and initiation interval are measured. Then the AXI4-Stream wrapper gets up to
+    `axis_rows` of the vectors, with stalls on both sides. An engine that takes several beats per sample gets every vector through
     its wrapper, and nothing else; its latency counts from the first beat offered to the output, its interval is that of
     samples while nothing stalls.
 
@@ -169,6 +170,7 @@ def cosim(
         seed: of bubbles, stalls and the initial values of registers.
         node_checks: compare the IR nodes inside the engine, too, not only its output.
         axis: also run the AXI4-Stream wrapper, if there is one.
+        axis_rows: vectors for it, evenly spaced over `X` if those are more.
         work_dir: keeps the compiled simulator, which is used again as long as nothing changed; None uses a temporary
             folder.
         progress: called with a sentence when a step starts.
@@ -189,6 +191,7 @@ def cosim(
                 seed=seed,
                 node_checks=node_checks,
                 axis=axis,
+                axis_rows=axis_rows,
                 work_dir=Path(temporary),
                 progress=progress,
                 timeout=timeout,
@@ -205,8 +208,8 @@ def cosim(
     tell(f"simulating {X.shape[0]} vectors")
     with tempfile.TemporaryDirectory(prefix="job-", dir=simulator.sources.parent) as folder:
         job = Path(folder)
-        axis_rows = X.shape[0] if stream_only else min(_AXIS_ROWS, X.shape[0]) if with_axis else 0
-        options = Options(seed, node_checks, axis_rows)
+        wrapped = X.shape[0] if stream_only else min(axis_rows, X.shape[0]) if with_axis else 0
+        options = Options(seed, node_checks, wrapped)
         write_job(job, (rtl_dir / SIGNALS_FILE).read_bytes(), options, X, expected)
         log = run_bench(tools, simulator, job, seed=seed, timeout=timeout)
         stream = _answer(job, "axis", log) if with_axis else None

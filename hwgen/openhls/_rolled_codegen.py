@@ -11,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from hwgen.openhls._xls import suggested_stages
 from pymodel.errors import ToolError
 from sim.process import python_path, run_tool, tool_environment
 
@@ -29,7 +30,7 @@ def generate_verilog(kind: str, name: str, package: str, stages: int) -> str:
         kind: `proc` or `function`.
         name: of the package's top and of the module.
         package: XLS IR.
-        stages: pipeline stages of a proc; the state's feedback lies within one of them.
+        stages: pipeline stages of a proc; the state's feedback lies within one of them; 0: by the depth of the logic.
 
     Raises:
         ToolError: if XLS fails.
@@ -55,7 +56,8 @@ def generate_verilog(kind: str, name: str, package: str, stages: int) -> str:
 def _verilog(kind: str, name: str, package: str, stages: int) -> str:
     from xls import c_api
 
-    parsed = c_api.Package.parse_ir(str(c_api.optimize_ir(package, name)))
+    optimised = str(c_api.optimize_ir(package, name))
+    parsed = c_api.Package.parse_ir(optimised)
     if kind == "function":
         result = parsed.schedule_and_codegen(
             generator="combinational",
@@ -70,7 +72,7 @@ def _verilog(kind: str, name: str, package: str, stages: int) -> str:
             generator="pipeline",
             with_delay_model=True,
             delay_model="unit",
-            pipeline_stages=stages,
+            pipeline_stages=stages or suggested_stages(optimised),
             worst_case_throughput=1,
             flop_inputs=False,
             flop_outputs=False,

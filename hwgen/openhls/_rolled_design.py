@@ -1,4 +1,7 @@
-"""From an hls4ml project with rolled layers to Verilog with stream ports: C++ -> LLVM -> flat program -> XLS -> wrapper."""
+"""From an hls4ml project with rolled layers to Verilog with stream ports: C++ -> LLVM -> flat program -> XLS -> wrapper.
+
+A parallel layer in such a chain is a loop of one iteration, which takes all inputs as one beat.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,15 @@ import numpy as np
 from hwgen.openhls._access import GlobalBytes
 from hwgen.openhls._clang import compile_source
 from hwgen.openhls._errors import Refused
+from hwgen.openhls._ifconvert import Flat, flatten
 from hwgen.openhls._interface import Direction, Interface
 from hwgen.openhls._jit import Call, CallPort
 from hwgen.openhls._job import elaborate, run_optimised
+from hwgen.openhls._layers import ir_calls
 from hwgen.openhls._llvm import parse_function
 from hwgen.openhls._rolled import Rolled, roll
 from hwgen.openhls._rolled_codegen import generate_verilog
-from hwgen.openhls._rolled_project import LayerCall, layer_calls, layer_unit, project_source
+from hwgen.openhls._rolled_project import LayerCall, is_plain_chain, layer_unit, project_name, project_source
 from hwgen.openhls._rolled_run import run_rolled, used_words
 from hwgen.openhls._rolled_verilog import (
     Layer,
@@ -94,7 +99,7 @@ def kernel_of(
     clock: dict[str, float],
     check: tuple[IntArray, IntArray] | None = None,
 ) -> Rolled:
-    """Compile one layer of a project, roll it, and compare it with what the layer must give.
+    """Compile one layer of a project, roll it if it is a loop, and compare it with what the layer must give.
 
     Args:
         project: the hls4ml project.
@@ -137,7 +142,8 @@ def kernel_of(
         key: GlobalBytes(None if entry["content"] is None else bytes.fromhex(entry["content"]), bool(entry["constant"]))
         for key, entry in found.items()
     }
-    rolled = roll(parse_function(text, compiled.symbol, call.top), interface, contents)
+    function = parse_function(text, compiled.symbol, call.top)
+    rolled = roll(function, interface, contents) if call.is_rolled else _once(flatten(function, interface, contents))
     clock["translate"] = clock.get("translate", 0.0) + time.monotonic() - start
     if check is not None and len(rolled.builder.program.ops) * rolled.trip <= _MAX_EVALUATED:
         start = time.monotonic()
@@ -145,6 +151,11 @@ def kernel_of(
         _compare("flat program", call, run_rolled(rolled, few[0]), few)
         clock["self-check"] += time.monotonic() - start
     return rolled
+
+
+def _once(flat: Flat) -> Rolled:
+    """Return a parallel layer as a loop of one iteration."""
+    return Rolled(flat.builder, flat.interface, 1, flat.interface.inputs[0].count, (), ())
 
 
 def _call(interface: Interface) -> Call:
@@ -179,35 +190,43 @@ def _check_types(kernel: Rolled, ir: KanIR, node: KanLinear | EdgeTable) -> None
 def generate_rolled(
     project: Path, ir: KanIR, out: Path, *, stages: int = 4, vectors: IntArray | None = None
 ) -> RolledDesign:
-    """Write the Verilog of a project whose KAN layers are all rolled, with memories and `signals.json`.
+    """Write the Verilog of a project with rolled KAN layers, with memories and `signals.json`.
 
     Ports of the top module: `clk`, `rst`, `in_valid`, `in_ready`, `in_data` (one beat: the P elements of an iteration
-    of the first layer, the first in the least significant bits), `out_valid`, `out_ready`, `out_data` (a sample). Its
-    AXI4-Stream wrapper is `kan_rolled_axis`.
+    of the first layer, the first in the least significant bits; one element if that layer is parallel), `out_valid`,
+    `out_ready`, `out_data` (a sample). Its AXI4-Stream wrapper is `kan_rolled_axis`.
 
     Args:
         project: folder of the hls4ml project; its files are used as they are now.
         ir: the program it was converted from.
         out: folder for the files; it is made if it does not exist.
-        stages: pipeline stages of every layer's arithmetic.
+        stages: pipeline stages of a rolled layer's arithmetic; those of a parallel one depend on its depth.
         vectors: (rows, inputs) of the self-check before anything is written; corners and random rows if None.
 
     Raises:
-        Refused: if the C++ is outside the subset, or the model is not one chain of rolled layers.
+        Refused: if the C++ is outside the subset, or the top function does more than call KAN layers.
         MismatchError: if a station before the Verilog differs from the reference.
         ModelError: if the C++ and the IR do not have the same ports.
         ToolError: if a tool is missing or fails.
     """
     clock: dict[str, float] = {}
-    nodes = {node.name: node for node in ir.layers if isinstance(node, KanLinear | EdgeTable)}
-    calls = layer_calls(project)
-    if [call.layer for call in calls] != [node.name for node in ir.layers]:
-        raise Refused("layers that the model's IR does not have", calls[0].top, "convert the model again")
+    calls = ir_calls(project, ir)
+    if not is_plain_chain(project):
+        raise Refused(
+            "a top function with rolled layers that does more than call KAN layers",
+            project_name(project),
+            "keep what is added within a layer's kernel, or build all layers in parallel",
+        )
+    if not calls[0][0].is_rolled and ir.input.n_out == 1:
+        raise Refused(
+            "a chain with rolled layers whose first layer is parallel and has one input",
+            project_name(project),
+            "build all layers in parallel",
+        )
     X = default_vectors(ir.input.out_type, ir.input.n_out)[:_CHECKED] if vectors is None else vectors
     values = Reference(ir).run(X)
     rolled: dict[str, Rolled] = {}
-    for call in calls:
-        node = nodes[call.layer]
+    for call, node in calls:
         check = values[node.inputs[0]], values[node.name]
         rolled[call.layer] = kernel_of(project, call, node, clock, check)
         _check_types(rolled[call.layer], ir, node)
@@ -219,7 +238,7 @@ def generate_rolled(
         module = f"{_PREFIX}_{name}"
         package, packed, _ = proc_package(kernel, f"{module}_proc")
         layer = Layer(module, kernel, packed, levels_of(kernel))
-        jobs.append(("proc", f"{module}_proc", package, stages))
+        jobs.append(("proc", f"{module}_proc", package, stages if kernel.trip > 1 else 0))
         for number, level in enumerate(layer.levels):
             address = f"{module}_address_{number}"
             indices = [kernel.tables[k].index for k in level.numbers]
@@ -236,7 +255,7 @@ def generate_rolled(
     head = f"// Generated by kan4ml {__version__} (open HLS, rolled loops).\n`default_nettype none\n"
     tail = "`default_nettype wire\n"
     body = "\n".join([primitives(_PREFIX), *(layer_verilog(layer) for layer in layers)])
-    chain = chain_verilog(_TOP, layers, _PREFIX) + "\n" + axis_verilog(_TOP, layers[0].source, layers[-1].result)
+    chain = chain_verilog(_TOP, layers, _PREFIX) + "\n" + axis_verilog(_TOP, layers[0].beat, layers[-1].result)
     texts[f"{_TOP}.v"] = f"{head}{body}\n{chain}{tail}"
     texts[f"{_TOP}_xls.v"] = "\n".join(verilog)
     texts[SIGNALS_FILE] = _signals(ir, layers, sorted(texts))
@@ -251,11 +270,11 @@ def generate_rolled(
         if stored_bits(table)
     )
     clock["reachable words"] = time.monotonic() - start
-    return RolledDesign(_TOP, layers[0].rolled.trip, rolled, memories, clock)
+    return RolledDesign(_TOP, layers[0].beats, rolled, memories, clock)
 
 
 def _signals(ir: KanIR, layers: list[Layer], files: list[str]) -> str:
-    source, result = layers[0].source, layers[-1].result
+    first, result = layers[0], layers[-1].result
     latency = sum(layer.rolled.trip + 2 * len(layer.levels) + 16 for layer in layers)
     document = {
         "schema": 1,
@@ -263,8 +282,8 @@ def _signals(ir: KanIR, layers: list[Layer], files: list[str]) -> str:
         "top": _TOP,
         "axis_top": f"{_TOP}_axis",
         "latency": latency,
-        "beats": layers[0].rolled.trip,
-        "input": {"count": source.count * layers[0].rolled.trip, "width": source.width, "signed": source.signed},
+        "beats": first.beats,
+        "input": {"count": first.beat.count * first.beats, "width": first.beat.width, "signed": first.beat.signed},
         "output": {
             "count": result.count,
             "width": result.width,

@@ -12,7 +12,6 @@ from sim.signals import load_signals
 
 __all__ = ["generate_stream", "is_rolled"]
 
-_ROLLED_KERNELS = frozenset(("kan4ml::edge_rows", "kan4ml::kan_dense_rolled"))
 _STAGES = 4
 
 
@@ -22,7 +21,7 @@ def is_rolled(project: Path) -> bool:
     Raises:
         ToolError: if the folder holds no project.
     """
-    return any(call.kernel in _ROLLED_KERNELS for call in layer_calls(project, chain=False))
+    return any(call.is_rolled for call in layer_calls(project, chain=False))
 
 
 def generate_stream(

@@ -16,7 +16,7 @@ from hwgen.openhls._clang import Source
 from hwgen.openhls._errors import Refused
 from pymodel.errors import ToolError
 
-__all__ = ["LayerCall", "is_plain_chain", "layer_calls", "layer_unit", "project_source"]
+__all__ = ["LayerCall", "is_plain_chain", "layer_calls", "layer_unit", "project_name", "project_source"]
 
 _CALL = re.compile(
     r"(?P<kernel>kan4ml::\w+)<(?P<data>\w+), (?P<result>\w+), kan_(?P<layer>\w+)_config>"
@@ -49,6 +49,14 @@ class LayerCall:
         """Name of the layer's own function."""
         return f"kan_layer_{self.layer}"
 
+    @property
+    def is_rolled(self) -> bool:
+        """Whether its kernel is a loop that stays one."""
+        return self.kernel in _ROLLED_KERNELS
+
+
+_ROLLED_KERNELS = frozenset(("kan4ml::edge_rows", "kan4ml::kan_dense_rolled"))
+
 
 def _top_file(project: Path) -> tuple[str, str]:
     """Return the name of the top function, and its file without comments."""
@@ -58,6 +66,11 @@ def _top_file(project: Path) -> tuple[str, str]:
             f"{project} is no hls4ml project (firmware/ has {len(tops)} C++ files); convert the model again"
         )
     return tops[0].stem, re.sub(r"//[^\n]*", "", tops[0].read_text(encoding="utf-8"))
+
+
+def project_name(project: Path) -> str:
+    """Return the name of the project's top function."""
+    return _top_file(project)[0]
 
 
 def layer_calls(project: Path, *, chain: bool = True) -> list[LayerCall]:

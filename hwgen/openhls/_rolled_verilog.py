@@ -59,8 +59,18 @@ class Layer:
     levels: tuple[Level, ...]
 
     @property
+    def beats(self) -> int:
+        """Beats of a sample at the ports of a chain that this layer is the first of: a parallel layer's are elements."""
+        return self.rolled.trip if self.rolled.trip > 1 else self.rolled.beat
+
+    @property
+    def beat(self) -> Slots:
+        """One of these beats."""
+        return self.source if self.rolled.trip > 1 else Slots(1, self.source.width, self.source.signed)
+
+    @property
     def source(self) -> Slots:
-        """One beat of the input."""
+        """What an iteration takes of the input."""
         port = self.rolled.source
         return Slots(self.rolled.beat, port.width, port.signed)
 
@@ -117,8 +127,37 @@ def memory_hex(table: Table) -> str:
 
 
 def primitives(prefix: str) -> str:
-    """Return the module that all layers share: the serialiser between layers."""
-    return f"""// {prefix}_serialise: one sample of BEATS * WIDTH bits in, BEATS beats out, the lowest bits first; the next sample is taken
+    """Return the modules between layers: the serialiser, and what gathers the inputs of a parallel first layer."""
+    return f"""// {prefix}_collect: BEATS beats of WIDTH bits in, one sample out, the first beat in the lowest bits.
+module {prefix}_collect #(
+  parameter WIDTH = 1,
+  parameter BEATS = 2,
+  parameter COUNT = 2
+) (
+  input wire clk,
+  input wire rst,
+  input wire in_valid,
+  output wire in_ready,
+  input wire [WIDTH-1:0] in_data,
+  output wire out_valid,
+  input wire out_ready,
+  output wire [BEATS*WIDTH-1:0] out_data
+);
+  localparam [COUNT-1:0] ONE = {{{{COUNT-1{{1'b0}}}}, 1'b1}};
+  reg [BEATS*WIDTH-1:0] data;
+  reg [COUNT-1:0] have;
+  assign out_valid = have == BEATS[COUNT-1:0];
+  assign out_data = data;
+  assign in_ready = ~out_valid | out_ready;
+  always @(posedge clk) begin
+    if (in_valid & in_ready) data <= {{in_data, data[BEATS*WIDTH-1:WIDTH]}};
+    if (rst) have <= {{COUNT{{1'b0}}}};
+    else if (in_valid & in_ready) have <= out_valid ? ONE : have + ONE;
+    else if (out_valid & out_ready) have <= {{COUNT{{1'b0}}}};
+  end
+endmodule
+
+// {prefix}_serialise: one sample of BEATS * WIDTH bits in, BEATS beats out, the lowest bits first; the next sample is taken
 // with the last beat.
 module {prefix}_serialise #(
   parameter WIDTH = 1,
@@ -265,6 +304,15 @@ def chain_verilog(name: str, layers: list[Layer], prefix: str) -> str:
     first, last = layers[0], layers[-1]
     lines = []
     valid, ready, data = "in_valid", "in_ready", "in_data"
+    if first.rolled.trip == 1:
+        valid, ready, data = "all_valid", "all_ready", "all_data"
+        lines.append(f"  wire {valid}, {ready};\n  wire [{first.source.bits - 1}:0] {data};")
+        lines.append(
+            f"  {prefix}_collect #(.WIDTH({first.beat.bits}), .BEATS({first.beats}), "
+            f".COUNT({max(2, first.beats.bit_length())})) collect ("
+        )
+        lines.append("    .clk(clk), .rst(rst), .in_valid(in_valid), .in_ready(in_ready), .in_data(in_data),")
+        lines.append(f"    .out_valid({valid}), .out_ready({ready}), .out_data({data})\n  );")
     for at, layer in enumerate(layers):
         source, result = layer.source, layer.result
         if at:
@@ -292,7 +340,7 @@ def chain_verilog(name: str, layers: list[Layer], prefix: str) -> str:
     body = "\n".join(lines)
     return (
         f"module {name} (\n  input wire clk,\n  input wire rst,\n  input wire in_valid,\n  output wire in_ready,\n"
-        f"  input wire [{first.source.bits - 1}:0] in_data,\n  output wire out_valid,\n  input wire out_ready,\n"
+        f"  input wire [{first.beat.bits - 1}:0] in_data,\n  output wire out_valid,\n  input wire out_ready,\n"
         f"  output wire [{last.result.bits - 1}:0] out_data\n);\n{body}\nendmodule\n"
     )
 

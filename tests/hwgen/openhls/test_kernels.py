@@ -39,6 +39,7 @@ def test_polynomial_kernels_in_verilog(tmp_path: Path) -> None:
     assert result.equal, (result.first, result.problems)
     assert (result.engine, result.ii, result.vectors) == ("openhls", 1, ROWS)
     assert result.latency == json.loads((rtl / "signals.json").read_text())["latency"]
+    assert [check.node for check in result.checks] == [*(node.name for node in ir.nodes), ir.output]  # the port last
     assert result.axis is not None
 
 
@@ -64,7 +65,7 @@ def test_edge_table_kernel_and_what_is_noticed(tmp_path: Path) -> None:
         at += 1
     end = next(k for k in range(at + 1, len(text)) if not text[k].isdigit())
     header.write_text(text[:at] + str(100 if int(text[at:end]) < 50 else 0) + text[end:])
-    with pytest.raises(MismatchError, match=r"optimised LLVM \(JIT\) differs from numba reference"):
+    with pytest.raises(MismatchError, match=r"layer layers_0: optimised LLVM \(JIT\) differs from numba reference"):
         generate(ir, tmp_path / "bad", project=tmp_path / "hls", part=PART, clock_ns=5.0, vectors=X)
     assert not (tmp_path / "bad").exists()
 
