@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.hls.mutation import Mutant, apply, including_benches
+from tests.hls.mutation import Mutant, apply, included_headers, including_benches
 
 __all__ = ["HLS", "Runner", "Verdict", "equivalents", "fingerprint"]
 
@@ -46,19 +46,12 @@ def equivalents() -> dict[tuple[str, str], str]:
 
 
 def fingerprint(header: str) -> str:
-    """Return a digest of a header, the benches that include it, and all that these include."""
+    """Return a digest of a header, its own bench, and all that this includes: what most mutants are killed by."""
     digest = hashlib.sha256()
-    benches = including_benches(HLS, header)
-    for path in [*sorted((HLS / "kan4ml").glob("*.h")), HLS / "tb" / "check.h"]:
-        if path.stem in (header, "check") or any(path.stem in _reached(bench) for bench in benches):
-            digest.update(path.read_bytes())
-    for bench in sorted(benches):
-        digest.update((HLS / "tb" / f"{bench}_tb.cpp").read_bytes())
+    bench = including_benches(HLS, header)[0]
+    for path in (*sorted(included_headers(HLS, bench)), HLS / "tb" / f"{bench}_tb.cpp"):
+        digest.update(path.read_bytes())
     return digest.hexdigest()
-
-
-def _reached(bench: str) -> set[str]:
-    return {path.stem for path in (HLS / "kan4ml").glob("*.h") if bench in including_benches(HLS, path.stem)}
 
 
 def _ap_types() -> Path:

@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Mutant", "apply", "including_benches", "mutants"]
+__all__ = ["Mutant", "apply", "included_headers", "including_benches", "mutants"]
 
 _TOKEN = re.compile(
     r"""
@@ -235,6 +235,29 @@ def apply(text: str, mutant: Mutant) -> str:
     return text[: mutant.start] + mutant.new + text[end:]
 
 
+def included_headers(hls: Path, bench: str) -> set[Path]:
+    """Return the headers of `kan4ml/` and `tb/` that a bench includes, directly or not.
+
+    Args:
+        hls: the folder with `kan4ml/` and `tb/`.
+        bench: name of the bench, without `_tb.cpp`.
+    """
+
+    def included(path: Path) -> set[Path]:
+        found = re.findall(r'^#include "(?:kan4ml/)?(\w+\.h)"', path.read_text(encoding="utf-8"), re.MULTILINE)
+        candidates = (folder / name for name in found for folder in (hls / "kan4ml", hls / "tb"))
+        return {candidate for candidate in candidates if candidate.is_file()}
+
+    seen: set[Path] = set()
+    paths = included(hls / "tb" / f"{bench}_tb.cpp")
+    while paths:
+        path = paths.pop()
+        if path not in seen:
+            seen.add(path)
+            paths |= included(path)
+    return seen
+
+
 def including_benches(hls: Path, header: str) -> list[str]:
     """Return the benches that include a header, directly or not: its own first, then those that include fewest headers.
 
@@ -242,20 +265,7 @@ def including_benches(hls: Path, header: str) -> list[str]:
         hls: the folder with `kan4ml/` and `tb/`.
         header: stem of the header.
     """
-
-    def includes(path: Path) -> set[str]:
-        names = re.findall(r'^#include "(?:kan4ml/)?(\w+)\.h"', path.read_text(encoding="utf-8"), re.MULTILINE)
-        return {name for name in names if (hls / "kan4ml" / f"{name}.h").is_file()}
-
-    def closure(names: set[str]) -> set[str]:
-        seen: set[str] = set()
-        while names:
-            name = names.pop()
-            if name not in seen:
-                seen.add(name)
-                names |= includes(hls / "kan4ml" / f"{name}.h")
-        return seen
-
-    reached = {p.stem.removesuffix("_tb"): closure(includes(p)) for p in sorted((hls / "tb").glob("*_tb.cpp"))}
-    users = [bench for bench, names in reached.items() if header in names]
+    names = [path.stem.removesuffix("_tb") for path in (hls / "tb").glob("*_tb.cpp")]
+    reached = {name: included_headers(hls, name) for name in names}
+    users = [bench for bench, headers in reached.items() if hls / "kan4ml" / f"{header}.h" in headers]
     return sorted(users, key=lambda bench: (bench != header, len(reached[bench]), bench))
