@@ -33,7 +33,7 @@ class PReLUSplineLinear(EfficientKANLinear):
 
     def hardware_obstacle(self) -> str | None:
         """Return why the layer has no integer form."""
-        return "its LayerNorm has no integer form; train the model without one"
+        return "its PReLU behind a LayerNorm has no integer form; train the model without them, such as with efficient-kan"
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (…, N) for inputs (…, I)."""

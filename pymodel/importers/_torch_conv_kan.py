@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 import torch
-from torch import nn
 
 from pymodel.errors import ModelError
 from pymodel.importers._chain import Chain, check_chain, copy_
@@ -47,15 +46,20 @@ def import_dense(source: Source, facts: Facts) -> Chain:
         else:
             result.append(_rbf(layer, facts))
     check_chain(layers, [(layer.in_features, layer.out_features) for layer in result], facts)
+    single = next((layer for layer, ours in zip(layers, result, strict=True) if ours.out_features == 1), None)
+    if single is not None and kinds[0] is _GRAM:
+        raise ModelError(
+            f"{single.label('norm.weight')!r} normalises one output to a constant; train the model with two outputs or more"
+        )
     if kinds[0] is _GRAM:
-        result.append(_silu(result[-1].out_features))
+        result = _norms_first(layers, result)
     return Chain(result)
 
 
 def _gram(layer: Layer, facts: Facts, *, first: bool) -> KAGNLinear:
-    """Return a `GRAMLayer` without its last step, the SiLU, which is the next layer's first."""
+    """Return a `GRAMLayer` without its last steps, norm and SiLU, which are the next layer's first (`_norms_first`)."""
     names = ("beta_weights", "grams_basis_weights", "base_weights", "norm.weight", "norm.bias")
-    beta, gram, base, scale, shift = layer.take(*names)
+    beta, gram, base, *_ = layer.take(*names)
     if gram.dim() != 3 or gram.shape[2] < 2:
         raise ModelError(
             f"{layer.label('grams_basis_weights')!r} has shape {tuple(gram.shape)} where (inputs, outputs, degree + 1) with a "
@@ -78,21 +82,32 @@ def _gram(layer: Layer, facts: Facts, *, first: bool) -> KAGNLinear:
             f"the fact base_activation is {activation!r}, but Gram layers are known with SiLU only; train the model with nn.SiLU"
         )
     facts.agree("degree", n_basis - 1, as_integer)
-    result = KAGNLinear(n_in, n_out, degree=n_basis - 1, before="identity" if first else "silu", norm="layer")
+    result = KAGNLinear(
+        n_in, n_out, degree=n_basis - 1, before="identity" if first else "silu", norm="none", layernorm=not first
+    )
     copy_(result.beta_weights, beta)
     copy_(result.base_weight, base)
     copy_(result.spline_weight, gram.permute(1, 0, 2))
-    norm = result.norm
-    assert isinstance(norm, nn.LayerNorm)
-    copy_(norm.weight, scale)
-    copy_(norm.bias, shift)
-    norm.eps = float(getattr(getattr(live, "norm", None), "eps", norm.eps))
+    return result
+
+
+def _norms_first(layers: list[Layer], sums: list[KANLayer]) -> list[KANLayer]:
+    """Return `sums` with every `GRAMLayer`'s norm in front of the next layer, and a last layer that is norm and SiLU."""
+    result = [*sums, _silu(sums[-1].out_features)]
+    for layer, following in zip(layers, result[1:], strict=True):
+        assert isinstance(following, KAGNLinear)
+        norm = following.layernorm
+        assert norm is not None
+        copy_(norm.weight, layer.tensors["norm.weight"])
+        copy_(norm.bias, layer.tensors["norm.bias"])
+        live: Any = layer.module
+        norm.eps = float(getattr(getattr(live, "norm", None), "eps", norm.eps))
     return result
 
 
 def _silu(n: int) -> KAGNLinear:
-    """Return a layer with `y_o = SiLU(x_o)`: one edge per output, and no basis."""
-    result = KAGNLinear(n, n, degree=1, norm="none")
+    """Return a layer with `y_o = SiLU(LayerNorm(x)_o)`: one edge per output, and no basis."""
+    result = KAGNLinear(n, n, degree=1, norm="none", layernorm=True)
     copy_(result.base_weight, torch.eye(n))
     copy_(result.spline_weight, torch.zeros(n, n, 2))
     copy_(result.beta_weights, torch.zeros(2))

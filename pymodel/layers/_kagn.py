@@ -35,12 +35,15 @@ class KAGNLinear(KANLayer):
         degree: the largest degree, 1 … 8; each edge has `degree + 1` spline weights.
         activation: of the base branch.
         before: activation that every input passes first: `silu` where the layer before is a KAGN layer, else `identity`.
+        layernorm: normalise over the layer's inputs (at least 2) before that. `GRAMLayer`'s norm, which follows the sum, is
+            the next layer's first step in this form, and so has integers (`pymodel.ir.Norm`).
         norm: of the outputs: `batch`, `layer` (as `GRAMLayer`; trains, but cannot be quantized) or `none`.
         range: the interval on which inputs are expected; it only sets the type of the first layer's input.
 
     Attributes:
         beta_weights: parameter (degree + 1,), of the recurrence.
         norm: `nn.BatchNorm1d`, `nn.LayerNorm` or None.
+        layernorm: `nn.LayerNorm` or None, of the inputs.
 
     Raises:
         ModelError: if an argument is out of range.
@@ -55,6 +58,7 @@ class KAGNLinear(KANLayer):
         activation: str = "silu",
         before: str = "identity",
         norm: str = "batch",
+        layernorm: bool = False,
         range: tuple[float, float] = (-2.0, 2.0),  # noqa: A002 - the name of the setting
     ) -> None:
         low, high = map(float, range)
@@ -72,6 +76,9 @@ class KAGNLinear(KANLayer):
         self.beta_weights = nn.Parameter(torch.empty(degree + 1))
         self._add_mask()
         self.degree, self.activation, self.before = degree, activation, before
+        if layernorm and in_features < 2:
+            raise ModelError("a LayerNorm over one input would give a constant; leave layernorm out")
+        self.layernorm = nn.LayerNorm(in_features) if layernorm else None
         self.norm_name = norm
         self.norm: nn.BatchNorm1d | nn.LayerNorm | None = None
         if norm != "none":
@@ -96,10 +103,15 @@ class KAGNLinear(KANLayer):
         factors = tuple(float(f) for f in torch.stack(self._factors()).detach().double())
         return GramFunctions(factors[: self.degree + 1], self.activation, self.before)
 
+    def edge_features(self, x: Tensor) -> Tensor:
+        """Return `[act(z_i), B_0(z_i), …]` of every input, (B, I, 2 + degree), for inputs (B, I)."""
+        z = x if self.layernorm is None else self.layernorm(x.to(self.layernorm.weight)).to(x)
+        return self.functions.features(z)
+
     def hardware_obstacle(self) -> str | None:
         """Return why the layer has no integer form, or None if it has one."""
         if isinstance(self.norm, nn.LayerNorm):
-            return "its LayerNorm has no integer form; build it with norm='batch' or 'none'"
+            return "its LayerNorm has no integer form behind the sum; build it with norm='batch' or 'none'"
         return None
 
     @torch.no_grad()
@@ -116,7 +128,8 @@ class KAGNLinear(KANLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (…, N) for inputs (…, I)."""
-        z = activate(self.before, x.reshape(-1, self.in_features))
+        z = x.reshape(-1, self.in_features)
+        z = activate(self.before, z if self.layernorm is None else self.layernorm(z))
         basis = activate("silu", gram_values(torch.tanh(z), torch.stack(self._factors()), self.degree))
         y = self._sum(z, basis, self.activation)
         if isinstance(self.norm, nn.BatchNorm1d) and y.shape[0] < 2:  # one row has no variance

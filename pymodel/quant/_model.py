@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from pymodel.errors import ConfigError, DataError, ModelError
 from pymodel.ir import FixedPoint, Implementation
-from pymodel.layers import KAN, FastKANLinear, KANLayer, PyKANLinear
+from pymodel.layers import KAN, FastKANLinear, KAGNLinear, KANLayer, PyKANLinear
 from pymodel.quant._layers import Codes, QuantKANLinear
 from pymodel.quant._methods import METHODS
-from pymodel.quant._norm import QuantNormLinear, norm_input_bits
+from pymodel.quant._norm import QuantNormedLinear, QuantNormLinear, norm_input_bits
 from pymodel.quant._product import QuantProductLinear
 from pymodel.quant._quantizers import ActivationQuantizer, InputQuantizer, TensorQuantizer
 from pymodel.settings import QuantizeSettings
@@ -115,7 +115,7 @@ def _quantized(source: KANLayer, index: int, settings: QuantizeSettings) -> Quan
     """Return layer number `index` with quantizers."""
     method = METHODS[settings.method]
     bits = settings.activation_bits(index)
-    norm = isinstance(source, FastKANLinear) and source.layernorm is not None
+    norm = isinstance(source, FastKANLinear | KAGNLinear) and source.layernorm is not None
     product = isinstance(source, PyKANLinear) and source.multiplies
     if settings.post_training and (norm or product):
         what = "a LayerNorm" if norm else "nodes that multiply"
@@ -135,8 +135,9 @@ def _quantized(source: KANLayer, index: int, settings: QuantizeSettings) -> Quan
         "channels": settings.granularity == "channel",
     }
     if norm:
-        assert isinstance(source, FastKANLinear)
-        return QuantNormLinear(source, quantizer, method.activations(bits), **parts)
+        assert isinstance(source, FastKANLinear | KAGNLinear)
+        kind = QuantNormLinear if isinstance(source, FastKANLinear) else QuantNormedLinear
+        return kind(source, quantizer, method.activations(bits), **parts)
     if product:
         assert isinstance(source, PyKANLinear)
         return QuantProductLinear(source, quantizer, product_bits=settings.product, **parts)

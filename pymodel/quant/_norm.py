@@ -1,10 +1,13 @@
-"""QAT of a layer whose splines see normalised inputs (FastKAN's LayerNorm), in the integers of `pymodel.ir.Norm`."""
+"""QAT of a layer that sees normalised inputs, in the integers of `pymodel.ir.Norm`.
+
+FastKAN's LayerNorm is for the splines alone, KAGN's for both branches.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace as changed
 from fractions import Fraction
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,7 +16,7 @@ from torch.nn import functional
 
 from pymodel.errors import ConfigError
 from pymodel.ir import AffineCoder, FixedPoint, IntArray, Norm, rsqrt_table
-from pymodel.layers import FastKANLinear, normalised
+from pymodel.layers import FastKANLinear, KAGNLinear, normalised
 from pymodel.quant._feature_linear import feature_linear
 from pymodel.quant._functions import MULTIPLIER_BITS, round_exact, round_half_up, shift_for
 from pymodel.quant._layers import Codes, QuantKANLinear
@@ -21,7 +24,7 @@ from pymodel.quant._quantizers import ActivationQuantizer
 from pymodel.quant._ste import replace
 from pymodel.quant._tables import CodeTables, code_tables
 
-__all__ = ["QuantNormLinear", "norm_input_bits"]
+__all__ = ["QuantNormLinear", "QuantNormedLinear", "norm_input_bits"]
 
 #: Codes of the inputs of a norm have at least this many bits: they carry mean and variance.
 _MIN_INPUT_BITS = 8
@@ -65,10 +68,14 @@ class QuantNormLinear(QuantKANLinear):
         ConfigError: if the edge-table form is asked for: an edge reads two codes.
     """
 
+    #: Whether the inputs themselves are read, too.
+    passes: ClassVar[bool] = True
     root_table: Tensor
     settled: Tensor
 
-    def __init__(self, source: FastKANLinear, quantizer: Any, normal: ActivationQuantizer, **bits: Any) -> None:
+    def __init__(
+        self, source: FastKANLinear | KAGNLinear, quantizer: Any, normal: ActivationQuantizer, **bits: Any
+    ) -> None:
         if bits.get("edge_bits") is not None:
             raise ConfigError(
                 "quantize.edge trains tables of one code, but an edge of a layer with a LayerNorm reads two; leave edge out"
@@ -154,9 +161,9 @@ class QuantNormLinear(QuantKANLinear):
         return replace(soft, hard.to(soft))
 
     def norm_node(self, name: str, source: str) -> Norm:
-        """Return the norm node, which reads the integers that `quantizer` codes and passes their codes on."""
+        """Return the norm node, which reads the integers that `quantizer` codes and passes their codes on if needed."""
         gamma, beta, shift, epsilon = self.constants()
-        width = max(self.normal.bits, self.quantizer.bits)
+        width = max(self.normal.bits, self.quantizer.bits) if self.passes else self.normal.bits
         return Norm(
             name=name,
             inputs=(source,),
@@ -171,7 +178,7 @@ class QuantNormLinear(QuantKANLinear):
             table_bits=self.table_bits,
             table_fraction=self.table_fraction,
             fraction=self.fraction,
-            passed=self.quantizer.coder(),
+            passed=self.quantizer.coder() if self.passes else None,
         )
 
     # --- the layer --------------------------------------------------------------------------------------------------
@@ -187,14 +194,18 @@ class QuantNormLinear(QuantKANLinear):
         """Return both weights for twice the inputs: the normalised ones, which the splines read, then the inputs."""
         return np.concatenate((0 * base, base), axis=1), np.concatenate((spline, 0 * spline), axis=1)
 
-    def _product(self, u: Tensor, here: Codes, tables: CodeTables, ratios: tuple[list[float], list[float]]) -> Tensor:
-        assert self.base_quantizer is not None
-        assert self.spline_quantizer is not None
+    def _normal(self, u: Tensor, here: Codes) -> tuple[Tensor, Codes]:
+        """Return the normalised inputs in units of their codes, and what these stand for; the first rows set that."""
         if not bool(self.settled):
             self.normal.calibrate(self._soft(u, here))
             self.settled.fill_(True)
         after = Codes(*self.normal.scaled(self.in_features))
-        normal = self.normal.shaped(self.normal_codes(u, here, after), after.step)
+        return self.normal.shaped(self.normal_codes(u, here, after), after.step), after
+
+    def _product(self, u: Tensor, here: Codes, tables: CodeTables, ratios: tuple[list[float], list[float]]) -> Tensor:
+        assert self.base_quantizer is not None
+        assert self.spline_quantizer is not None
+        normal, after = self._normal(u, here)
         base, spline = self.masked_weights()
         by_base, by_spline = (base.new_tensor(r).view(-1, 1) for r in ratios)
         base = (self.base_quantizer(base) * by_base).unsqueeze(-1)
@@ -205,6 +216,35 @@ class QuantNormLinear(QuantKANLinear):
 
     def _lsq_product(self, u: Tensor, here: Codes, tables: CodeTables, ratios: tuple[float, float]) -> Tensor:
         return self._product(u, here, tables, ([ratios[0]], [ratios[1]]))
+
+
+class QuantNormedLinear(QuantNormLinear):
+    """A KAN layer both of whose branches read codes of the normalised inputs."""
+
+    passes: ClassVar[bool] = False
+
+    def tables(self) -> CodeTables:
+        """Return the tables of the codes of the normalised inputs."""
+        if not bool(self.settled):
+            return QuantKANLinear.tables(self)
+        return self.normal_tables()
+
+    def coders(self) -> tuple[AffineCoder, AffineCoder]:
+        """Return the coder of both branches: they read codes already."""
+        coder = self.normal.coder()
+        return coder, coder
+
+    def side_by_side(self, base: IntArray, spline: IntArray) -> tuple[IntArray, IntArray]:
+        """Return both weights as they are."""
+        return base, spline
+
+    def _branches(self, u: Tensor, here: Codes, after: Codes | None) -> Tensor:
+        self._normal(u, here)  # the tables, and with them the branches' factors, follow from its range
+        return super()._branches(u, here, after)
+
+    def _product(self, u: Tensor, here: Codes, tables: CodeTables, ratios: tuple[list[float], list[float]]) -> Tensor:
+        normal, after = self._normal(u, here)
+        return QuantKANLinear._product(self, normal, after, tables, ratios)  # noqa: SLF001 - the branches, without a norm
 
 
 def _array(values: list[int]) -> IntArray:

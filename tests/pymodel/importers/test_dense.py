@@ -194,7 +194,16 @@ def _frozen(chosen: Case) -> FrozenKAN:
     return freeze(quantized, name="kan", host=host(chosen.n_in))
 
 
-QUANTIZABLE = ["efficient", "efficient-no-scaler-gelu", "fast-no-layernorm", "fast-wide"]
+QUANTIZABLE = [
+    "efficient",
+    "efficient-no-scaler-gelu",
+    "fast",
+    "fast-no-layernorm",
+    "fast-wide",
+    "conv-fast",
+    "kagn",
+    "kagn-degree-1",
+]
 
 
 class TestImportedModels(LayerConformance):

@@ -156,7 +156,7 @@ def test_efficient_kan_grids_that_moved() -> None:
 
 
 class TestImportedModels(LayerConformance):
-    @pytest.fixture(scope="class", params=["plain", "mult"])
+    @pytest.fixture(scope="class", params=["plain", "moved", "mult", "constant-feature", "pruned-inputs"])
     @classmethod
     def frozen(cls, request: pytest.FixtureRequest) -> FrozenKAN:
         torch.manual_seed(4)

@@ -254,6 +254,12 @@ CASES: dict[str, tuple[Callable[[], Any], str, State, str]] = {
         "lacks 'layernorm.weight', which every FastKANLayer of torch-conv-kan has",
     ),
     "degree 0": (lambda: peers.GRAMLayer(3, 4, degree=0).state_dict(), "torch_conv_kan", SILU, "degree of at least 1"),
+    "a norm over one output": (
+        lambda: peers.GRAMLayer(3, 1).state_dict(),
+        "torch_conv_kan",
+        SILU,
+        "'norm.weight' normalises one output to a constant",
+    ),
     "two kinds": (
         lambda: {**_gram(), **{f"layers.2.{k}": v for k, v in peers.SplineLayer(2, 2).state_dict().items()}},
         "torch_conv_kan",
