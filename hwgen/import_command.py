@@ -15,7 +15,7 @@ from hwgen.config import Config, make_config
 from pymodel.data import load as load_data
 from pymodel.errors import ConfigError, ModelError
 from pymodel.importers import load
-from pymodel.layers import KAN, MAX_ORDER, FastKANLinear, PyKANLinear, family_of
+from pymodel.layers import KAN, MAX_ORDER, FastKANLinear, KAGNLinear, PyKANLinear, family_of
 from pymodel.settings import FAMILIES
 
 __all__ = ["import_config"]
@@ -85,7 +85,7 @@ def _method(network: KAN) -> str:
     """Return GPTQ, or LSQ (whose calibration alone is used, without epochs) where a layer has a norm or products."""
     plain = all(
         not (isinstance(layer, PyKANLinear) and layer.multiplies)
-        and not (isinstance(layer, FastKANLinear) and layer.layernorm is not None)
+        and not (isinstance(layer, FastKANLinear | KAGNLinear) and layer.layernorm is not None)
         for layer in network.kan_layers()
     )
     return "gptq" if plain else "lsq"

@@ -33,7 +33,9 @@ class PReLUSplineLinear(EfficientKANLinear):
 
     def hardware_obstacle(self) -> str | None:
         """Return why the layer has no integer form."""
-        return "its PReLU behind a LayerNorm has no integer form; train the model without them, such as with efficient-kan"
+        return (
+            "its PReLU behind a LayerNorm has no integer form; train the model without them, such as with efficient-kan"
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (…, N) for inputs (…, I)."""
