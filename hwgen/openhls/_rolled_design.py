@@ -42,7 +42,7 @@ from hwgen.openhls._rolled_xls import address_package, proc_package
 from hwgen.tables._vectors import default_vectors
 from pymodel._version import __version__
 from pymodel.errors import MismatchError, ModelError
-from pymodel.ir import EdgeTable, IntArray, KanIR, KanLinear
+from pymodel.ir import IntArray, KanIR, Node
 from pymodel.reference import Reference
 from sim.signals import SIGNALS_FILE
 
@@ -95,7 +95,7 @@ class RolledDesign:
 def kernel_of(
     project: Path,
     call: LayerCall,
-    node: KanLinear | EdgeTable,
+    node: Node,
     clock: dict[str, float],
     check: tuple[IntArray, IntArray] | None = None,
 ) -> Rolled:
@@ -176,7 +176,7 @@ def _compare(station: str, call: LayerCall, got: IntArray, check: tuple[IntArray
         )
 
 
-def _check_types(kernel: Rolled, ir: KanIR, node: KanLinear | EdgeTable) -> None:
+def _check_types(kernel: Rolled, ir: KanIR, node: Node) -> None:
     """Check that the C++ has the ports that the IR says."""
     source, result = kernel.source, kernel.interface.outputs[0]
     for what, port, kind in (("input", source, ir.in_type(node)), ("output", result, node.out_type)):
