@@ -7,7 +7,6 @@ which then check ranges and combinations themselves. Every error is one sentence
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 import os
 import re
@@ -190,7 +189,23 @@ class Config:
         if self.data.task == "regression" and widths[-1] != 1:
             raise ConfigError(f"model.widths must end in 1 for a regression, not in {widths[-1]}; change it")
         if self.train.prune is not None and not table:  # with fan_in, a table model counts edges differently
-            self.train.prune.targets(tuple(n * m for n, m in itertools.pairwise(widths)))
+            self.train.prune.targets(self.model.edges)
+        self._check_nodes()
+
+    def _check_nodes(self) -> None:
+        """Check that what the model is made of can be built in the ways that are asked for."""
+        model, hardware = self.model, self.hardware
+        what = "multiplication" if any(model.arities) else "layernorm" if model.layernorm else None
+        if what is not None and "tables" in hardware.rtl:
+            raise ConfigError(
+                f"hardware.rtl tables builds edge tables only, which model.{what} is not; set hardware.rtl to [openhls] or []"
+            )
+        each = hardware.reuse_factor if isinstance(hardware.reuse_factor, tuple) else (hardware.reuse_factor,)
+        if model.grid_per_input and hardware.strategy != "edge_table" and any(reuse != 1 for reuse in each):
+            raise ConfigError(
+                "model.grid_per_input needs a basis table per input, which rolled kernels do not read; set "
+                "hardware.reuse_factor to 1 or hardware.strategy to edge_table"
+            )
 
     def to_dict(self, folder: Path | None = None) -> dict[str, Any]:
         """Return the sections as plain JSON types, every default spelled out.

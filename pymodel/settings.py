@@ -39,9 +39,8 @@ Scale = Literal["auto", "standard", "minmax", "none"]
 SOURCES: Final[tuple[str, ...]] = get_args(Source)
 #: Sources that scikit-learn carries: no file, no download.
 EMBEDDED_SOURCES: Final = ("digits", "wine", "breast_cancer", "moons")
-#: KAN formulas; `pykan` is one that the design names, but that cannot be built yet.
-FAMILIES: Final = ("efficient_kan", "fast_kan", "kagn", "table")
-_LATER_FAMILIES: Final = ("pykan",)
+#: KAN formulas.
+FAMILIES: Final = ("efficient_kan", "fast_kan", "kagn", "pykan", "table")
 #: How a network becomes integers: trained on with quantizers in place, or from the float weights and some rows.
 QAT_METHODS: Final = ("lsq", "lsq_plus", "pact", "dorefa", "qil", "dsq")
 PTQ_METHODS: Final = ("minmax", "percentile", "mse", "gptq", "adaround", "brecq", "awq", "hawq_v2")
@@ -146,14 +145,19 @@ class ModelSettings:
 
     Attributes:
         widths: features, hidden nodes, outputs; at least two numbers.
-        family: the KAN formula: `efficient_kan` (B-splines), `fast_kan` (Gaussians) or `kagn` (Gram polynomials), or
-            `table`: every edge is a trained table, for the smallest circuit (docs/fabric.md).
+        family: the KAN formula: `efficient_kan` (B-splines), `fast_kan` (Gaussians), `kagn` (Gram polynomials), `pykan`
+            (B-splines, a grid per input, nodes that multiply), or `table`: every edge is a trained table, for the smallest circuit (docs/fabric.md).
         grid: intervals G of the spline grid inside `range`, or number of Gaussians; kagn has no use for it.
         order: spline order k (each edge has `grid + order` spline weights), or degree of the polynomials; fast_kan has
             no use for it.
         range: the interval `[low, high]` that the grid covers, where the features are mapped to.
         base: activation of the base branch; `zero` leaves it out.
         norm: of the outputs of a kagn layer: `none`, or `batch` (folded into the weights).
+        layernorm: normalise what the Gaussians see over the layer's inputs (fast_kan); costs a norm node in hardware.
+        multiplication: nodes that multiply instead of adding up (pykan): how many in every hidden layer, or a list with
+            one number per width after the first.
+        arity: factors of each of these nodes.
+        grid_per_input: let every input's grid follow the data (pykan); costs a basis table per input.
         fan_in: inputs that each node keeps (family table): a number for all layers but the last, or a list with a number
             or null (no limit) per layer.
         name: of the model in reports and generated code.
@@ -169,12 +173,14 @@ class ModelSettings:
     range: tuple[float, float] = (-2.0, 2.0)
     base: str = "silu"
     norm: str = "none"
+    layernorm: bool = False
+    multiplication: int | tuple[int, ...] = 0
+    arity: int = 2
+    grid_per_input: bool = False
     fan_in: int | tuple[int | None, ...] | None = None
     name: str = "kan"
 
     def __post_init__(self) -> None:
-        if self.family in _LATER_FAMILIES:
-            raise ConfigError(f"model.family {self.family!r} is not available yet; use efficient_kan")
         _choice("model.family", self.family, FAMILIES)
         _choice("model.base", self.base, BASES)
         _choice("model.norm", self.norm, ("none", "batch"))
@@ -203,6 +209,7 @@ class ModelSettings:
             )
         object.__setattr__(self, "range", (float(pair[0]), float(pair[1])))
         self._check_fan_in()
+        self._check_nodes()
         if not (self.name.isascii() and self.name.isidentifier() and not self.name.startswith("_")):
             raise ConfigError(f"model.name must be a plain identifier such as 'kan', not {self.name!r}; rename it")
         if len(self.name) > 32:
@@ -225,6 +232,46 @@ class ModelSettings:
         for value in self.fan_in:
             if value is not None:
                 _integer("model.fan_in", value, 1, 1 << 16)
+
+    def _check_nodes(self) -> None:
+        if self.layernorm and self.family != "fast_kan":
+            raise ConfigError(f"model.layernorm belongs to the family fast_kan, not to {self.family}; remove it")
+        if self.layernorm and min(self.widths[:-1]) < 2:
+            raise ConfigError("model.layernorm over one input gives a constant; leave it out or widen model.widths")
+        _integer("model.arity", self.arity, 2, 16)
+        hidden = len(self.widths) - 1
+        counts = (
+            (self.multiplication,) * (hidden - 1) + (0,)
+            if isinstance(self.multiplication, int)
+            else self.multiplication
+        )
+        if len(counts) != hidden:
+            raise ConfigError(
+                f"model.multiplication has {len(counts)} values, but {hidden} widths follow the first; give one each"
+            )
+        for count, width in zip(counts, self.widths[1:], strict=True):
+            _integer("model.multiplication", count, 0, width)
+        if isinstance(self.multiplication, int):
+            _integer("model.multiplication", self.multiplication, 0, 1 << 16)
+        else:
+            object.__setattr__(self, "multiplication", tuple(self.multiplication))
+        for key, given in (("multiplication", any(counts)), ("grid_per_input", self.grid_per_input)):
+            if given and self.family != "pykan":
+                raise ConfigError(f"model.{key} belongs to the family pykan, not to {self.family}; remove it")
+
+    @property
+    def arities(self) -> tuple[tuple[int, ...], ...]:
+        """Factors of the nodes that multiply, per layer."""
+        hidden = len(self.widths) - 1
+        given = self.multiplication
+        counts = (given,) * (hidden - 1) + (0,) if isinstance(given, int) else given
+        return tuple((self.arity,) * count for count in counts)
+
+    @property
+    def edges(self) -> tuple[int, ...]:
+        """Edges of every layer; each factor of a node that multiplies has its own."""
+        sums = (w - len(a) + sum(a) for w, a in zip(self.widths[1:], self.arities, strict=True))
+        return tuple(n * m for n, m in zip(self.widths, sums, strict=False))
 
     def layer_fan_in(self, layer: int) -> int | None:
         """Return how many inputs each node of layer number `layer` keeps; None is no limit."""

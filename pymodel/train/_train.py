@@ -25,6 +25,7 @@ from pymodel.quant.ptq import post_training
 from pymodel.settings import ModelSettings, QuantizeSettings, TrainSettings
 from pymodel.train._batches import Batches, prepared, targets
 from pymodel.train._fabric import float_tables, rounded_tables
+from pymodel.train._grids import GridUpdates, both
 from pymodel.train._interrupt import Interrupt
 from pymodel.train._metrics import metrics, outputs
 from pymodel.train._phase import Epoch, Phase, run_phase
@@ -163,17 +164,22 @@ class _Run:
             order=model_settings.order,
             range=model_settings.range,
             activation=model_settings.base,
-            norm=model_settings.norm,
+            norm="layer" if model_settings.layernorm else model_settings.norm,
+            arities=model_settings.arities if any(model_settings.arities) else None,
         )
-        groups = [{"params": list(model.parameters()), "weight_decay": settings.weight_decay}]
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        groups = [{"params": parameters, "weight_decay": settings.weight_decay}]
+        follow = GridUpdates(model, self.sample) if model_settings.grid_per_input else None
         phase = Phase("float", settings.epochs, settings.learning_rate, groups, edges=lambda: _edges(model))
         if settings.prune is None:
-            self.fit(model, phase, "float training")
+            self.fit(model, phase if follow is None else replace(phase, on_step=follow.step), "float training")
             return model
         pruner = Pruner(model, settings.prune, self.sample)
         interval = max(1, len(self.batches) // _PRUNINGS_PER_EPOCH)
         self.fit(
-            model, replace(phase, on_step=pruner.step, step_interval=interval, counts=pruner.done), "float training"
+            model,
+            replace(phase, on_step=both(follow, pruner.step), step_interval=interval, counts=pruner.done),
+            "float training",
         )
         pruner.finish()
         return model
