@@ -3,6 +3,15 @@
 from pymodel.layers._activations import ACTIVATIONS, NO_BASE, activate
 from pymodel.layers._bspline import cell_matrix, feature_table, uniform_knots
 from pymodel.layers._build import FAMILIES, build_kan, family_of
+from pymodel.layers._conv import ConvLayer, ConvSpec, convolve, pool_real
+from pymodel.layers._conv_families import (
+    EfficientKANConv1d,
+    EfficientKANConv2d,
+    FastKANConv1d,
+    FastKANConv2d,
+    KAGNConv1d,
+    KAGNConv2d,
+)
 from pymodel.layers._efficient_kan import MAX_ORDER, EfficientKAN, EfficientKANLinear
 from pymodel.layers._fast_kan import FastKAN, FastKANLinear
 from pymodel.layers._float_file import load_float, save_float
@@ -37,9 +46,15 @@ __all__ = [
     "NO_BASE",
     "BSplineFunctions",
     "CoderFacts",
+    "ConvLayer",
+    "ConvSpec",
     "EfficientKAN",
+    "EfficientKANConv1d",
+    "EfficientKANConv2d",
     "EfficientKANLinear",
     "FastKAN",
+    "FastKANConv1d",
+    "FastKANConv2d",
     "FastKANLinear",
     "FrozenKAN",
     "FrozenKANConv",
@@ -50,6 +65,8 @@ __all__ = [
     "FrozenProduct",
     "Functions",
     "GramFunctions",
+    "KAGNConv1d",
+    "KAGNConv2d",
     "KAGNLinear",
     "KANLayer",
     "KnotFunctions",
@@ -59,6 +76,7 @@ __all__ = [
     "activate",
     "build_kan",
     "cell_matrix",
+    "convolve",
     "ensure_layer_handlers",
     "family_of",
     "feature_table",
@@ -70,6 +88,7 @@ __all__ = [
     "load_float",
     "load_frozen",
     "normalised",
+    "pool_real",
     "refuse_symbolic",
     "save_float",
     "save_frozen",

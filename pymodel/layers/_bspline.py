@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from fractions import Fraction
 from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-__all__ = ["cell_matrix", "feature_table", "features", "input_gradient", "support", "uniform_knots"]
+__all__ = ["cell_matrix", "feature_map", "feature_table", "features", "input_gradient", "support", "uniform_knots"]
 
 
 def uniform_knots(low: float, high: float, grid: int, order: int) -> npt.NDArray[np.float64]:
@@ -153,3 +155,42 @@ def feature_table(points: Tensor, low: float, step: float, grid: int, order: int
     sigmoid = torch.sigmoid(x)
     slopes[:, :1] = sigmoid * (1.0 + x * (1.0 - sigmoid))
     return features(x, columns, position, order, n_features), slopes[:, :-1]
+
+
+class _FeatureMap(torch.autograd.Function):
+    """`features` with a gradient for the inputs; once differentiable."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, geometry: tuple[float, float, int, int]) -> Tensor:
+        low, step, grid, order = geometry
+        columns, position = support(x, low, step, grid, order)
+        ctx.step, ctx.order = step, order
+        ctx.save_for_backward(x, columns, position)
+        return features(x, columns, position, order, grid + order + 1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        x, columns, position = ctx.saved_tensors
+        n_features = grad.shape[1] // x.shape[1]
+        row = functional.pad(grad, (0, 1))
+        sigmoid = torch.sigmoid(x)
+        by_base = row[:, :-1:n_features] * sigmoid.mul(1.0 + x * (1.0 - sigmoid))
+        row[:, ::n_features] = 0.0  # where the functions that do not exist point to
+        slopes = _horner(_coefficients(ctx.order, x.dtype, x.device)[1], position)
+        by_basis = row.gather(1, columns).view(slopes.shape).mul_(slopes).sum(dim=1)
+        return by_base.add_(by_basis, alpha=1.0 / ctx.step), None
+
+
+def feature_map(x: Tensor, low: float, step: float, grid: int, order: int) -> Tensor:
+    """Return `[SiLU(x), B_0(x) … B_(G+k-1)(x)]`, (B, I, G + k + 1), of inputs (B, I), with a gradient.
+
+    Args:
+        x: (B, I), floating point.
+        low: start of the grid.
+        step: length of its cells.
+        grid: G.
+        order: k.
+    """
+    rows: Tensor = _FeatureMap.apply(x, (low, step, grid, order))  # type: ignore[no-untyped-call]
+    return rows.view(*x.shape, grid + order + 1)

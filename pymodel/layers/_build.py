@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from pymodel.errors import ModelError
+from pymodel.layers._conv import ConvLayer, ConvSpec
+from pymodel.layers._conv_build import build_conv_kan, conv_family_of
 from pymodel.layers._efficient_kan import EfficientKAN, EfficientKANLinear
 from pymodel.layers._fast_kan import FastKAN, FastKANLinear
 from pymodel.layers._kagn import KAGN, KAGNLinear
@@ -28,8 +30,13 @@ def build_kan(
     activation: str = "silu",
     norm: str = "none",
     arities: Sequence[Sequence[int]] | None = None,
+    conv: Sequence[ConvSpec] = (),
+    image: tuple[int, int, int] | None = None,
 ) -> KAN:
     """Return an untrained network.
+
+    With `conv`, convolutions come before the dense layers: `widths[0]` are then the `height * width * channels` of the
+    image, channels last, and the first dense layer reads all that the last convolution puts out.
 
     Args:
         family: one of :data:`FAMILIES`.
@@ -39,11 +46,18 @@ def build_kan(
         range: that the grid or the centres cover.
         activation: of the base branch.
         norm: `none`, `batch` (kagn) or `layer` (fast_kan, and kagn, where it cannot be quantized).
+        conv: the convolutional layers (efficient_kan, fast_kan, kagn); `norm` may be `batch` with every family then.
+        image: (height, width, channels), if there are any.
         arities: factors of the nodes that multiply, the last ones of each width after the first (pykan).
 
     Raises:
         ModelError: if an argument is out of range or the family has no such norm or no multiplication.
     """
+    if conv:
+        if image is None or widths[0] != image[0] * image[1] * image[2]:
+            raise ModelError(f"convolutions need an image of {widths[0]} = height * width * channels, not {image}")
+        facts: dict[str, Any] = {"grid": grid, "order": order, "range": range, "activation": activation}
+        return build_conv_kan(family, widths, conv, image, norm=norm, **facts)
     if family == "pykan" and norm == "none":
         factors = [[], *map(list, arities or [[]] * (len(widths) - 1))]
         nodes = [[w - len(a), len(a)] for w, a in zip(widths, factors, strict=True)]
@@ -67,6 +81,8 @@ def family_of(model: KAN) -> tuple[str, dict[str, Any]]:
     """
     first = next(model.kan_layers())
     common: dict[str, Any] = {"range": (first.low, first.high)}
+    if isinstance(first, ConvLayer):
+        return conv_family_of(model, first)
     match first:
         case EfficientKANLinear():
             facts = {"grid": first.grid_size, "order": first.order, "activation": first.activation, "norm": "none"}

@@ -12,6 +12,7 @@ from pymodel.errors import ModelError
 from pymodel.ir import MAX_ARITY
 from pymodel.ir.strict import MalformedError, check_fields, check_schema, numbers_from
 from pymodel.layers._build import FAMILIES, build_kan, family_of
+from pymodel.layers._conv_build import conv_from_json, conv_weights
 from pymodel.layers._kan import KAN
 from pymodel.layers._safetensors import read_file, write_file
 
@@ -69,6 +70,7 @@ def load_float(path: Path | str) -> KAN:
             range=list,
             activation=str,
             norm=str,
+            **({"conv": list, "image": list} if "conv" in document else {}),
             **({"arities": list} if document.get("kind") == "pykan" else {}),
         )
         check_schema(f["schema"], *_READABLE)
@@ -82,7 +84,12 @@ def load_float(path: Path | str) -> KAN:
     per_edge = {"fast_kan": f["grid"], "kagn": f["order"] + 1}.get(f["kind"], f["grid"] + f["order"])
     arities = _arities(f.get("arities"), widths, path.name)
     subnodes = [w if a is None else w - len(a) + sum(a) for w, a in zip(widths, [None, *arities], strict=False)]
-    declared = sum(a * b for (a, _), (_, b) in pairwise(zip(widths, subnodes, strict=False))) * max(1, per_edge)
+    conv, image = conv_from_json(f["conv"], f["image"], path.name) if "conv" in f else ((), None)
+    declared = (
+        conv_weights(conv, image, widths, per_edge)
+        if image is not None
+        else sum(a * b for (a, _), (_, b) in pairwise(zip(widths, subnodes, strict=False))) * max(1, per_edge)
+    )
     if declared > min(_MAX_WEIGHTS, sum(tensor.numel() for tensor in tensors.values())):
         raise ModelError(
             f"{path.name} declares {declared} weights but holds fewer; it is corrupt: train the model again"
@@ -98,6 +105,8 @@ def load_float(path: Path | str) -> KAN:
         activation=f["activation"],
         norm=f["norm"],
         arities=arities if any(arities) else None,
+        conv=conv,
+        image=image,
     )
     expected = model.state_dict()
     odd = sorted(expected.keys() ^ tensors.keys())

@@ -6,7 +6,7 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,9 @@ from pymodel.errors import ModelError
 from pymodel.layers._activations import activate
 from pymodel.layers._functions import Functions
 from pymodel.layers._handlers import ensure_layer_handlers
+
+if TYPE_CHECKING:
+    from pymodel.layers._conv import ConvSpec
 
 __all__ = ["KAN", "KANLayer", "check_range", "check_sizes"]
 
@@ -90,6 +93,11 @@ class KANLayer(nn.Module, ABC):
         self._pruned = not bool(self.mask.all())
 
     @property
+    def n_inputs(self) -> int:
+        """Inputs of :meth:`forward`: I, unless the layer is applied to windows."""
+        return self.in_features
+
+    @property
     def n_nodes(self) -> int:
         """Outputs of :meth:`forward`: N, unless some of the sums are multiplied."""
         return self.out_features
@@ -135,6 +143,9 @@ class KAN(nn.Module):
         super().__init__()
         self.widths = tuple(int(w) for w in widths)
         self.layers = nn.Sequential(*layers)
+        #: What the convolutions in front were made from, and the image that they read; set by `build_kan`.
+        self.conv: tuple[ConvSpec, ...] = ()
+        self.image: tuple[int, int, int] | None = None
 
     @staticmethod
     def pairs(widths: Sequence[int]) -> list[tuple[int, int]]:

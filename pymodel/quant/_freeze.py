@@ -23,6 +23,7 @@ from pymodel.ir import (
     SplineBranch,
 )
 from pymodel.layers import NO_BASE, FrozenKAN, FrozenLayer, Functions, frozen_layer
+from pymodel.quant._conv import QuantKANConv
 from pymodel.quant._functions import MULTIPLIER_BITS, dyadic
 from pymodel.quant._layers import Codes, QuantKANLinear, rescale_bias
 from pymodel.quant._model import QuantKAN
@@ -213,7 +214,7 @@ def freeze(model: QuantKAN, *, name: str, host: HostSpec, multiplier_bits: int =
 
 
 def _nodes(layer: QuantKANLinear, first: int, target: _Target, bits: int) -> Iterator[Node]:
-    """Yield the nodes of a layer: a norm where it has one, the sums, and their products where it multiplies.
+    """Yield the nodes of a layer: a norm where it has one, the sums, then their products or a pool.
 
     Args:
         layer: the layer.
@@ -230,10 +231,18 @@ def _nodes(layer: QuantKANLinear, first: int, target: _Target, bits: int) -> Ite
     if isinstance(layer, QuantProductLinear):
         inner = _Target(None)
         inner.step, inner.kind, inner.codes = layer.subnodes.lsb, layer.subnodes.kind, layer.factor_codes()
+    sums: KanLinear | EdgeTable
     if layer.edge_quantizer is None:
-        yield _branch_node(names[0], source, layer, inner, bits)
+        sums = _branch_node(names[0], source, layer, inner, bits)
     else:
-        yield _edge_node(names[0], source, layer, inner)
+        sums = _edge_node(names[0], source, layer, inner)
+    if isinstance(layer, QuantKANConv):
+        conv = layer.conv_node(sums)
+        yield conv
+        if layer.pool is not None:
+            yield layer.pool_node(names[1], conv)
+        return
+    yield sums
     if isinstance(layer, QuantProductLinear):
         if target.kind is None:
             target.fix(_output_exponent(layer.largest_output()))

@@ -138,6 +138,11 @@ class QuantKANLinear(nn.Module):
         return self._tables
 
     @property
+    def n_inputs(self) -> int:
+        """Inputs of :meth:`forward`: I, unless the layer is applied to windows."""
+        return self.in_features
+
+    @property
     def n_nodes(self) -> int:
         """Outputs of :meth:`forward`: N, unless some of the sums are multiplied."""
         return self.out_features
@@ -232,6 +237,10 @@ class QuantKANLinear(nn.Module):
         base = self.base_quantizer(base) * by_base
         spline = self.spline_quantizer(spline) * by_spline.unsqueeze(-1)
         weight = torch.cat((base.unsqueeze(-1), spline), dim=-1)
+        return self._linear(u, here, weight, tables)
+
+    def _linear(self, u: Tensor, here: Codes, weight: Tensor, tables: CodeTables) -> Tensor:
+        """Return the sums (B, N) of quantized weights (N, I, F) and the tables' rows."""
         return feature_linear(u, here.step, here.low, weight, tables.rounded, tables.slopes)
 
     def _add_bias(self, y: Tensor, unit: float) -> Tensor:
@@ -271,10 +280,14 @@ class QuantKANLinear(nn.Module):
         entries = self.edge_quantizer.quantize(self.edge_functions(), step)
         base, spline = self.masked_weights()
         weight = torch.cat((base.unsqueeze(-1), spline), dim=-1).detach()
-        y = edge_linear(u, here.step, here.low, entries, weight, self.tables().slopes)
+        y = self._edge_sum(u, here, entries, weight)
         unit = _number(step)
         y = self._add_bias(y, unit)
         return _snap(y, unit) if after is None else _emit_codes(y, unit, shift, after)
+
+    def _edge_sum(self, u: Tensor, here: Codes, entries: Tensor, weight: Tensor) -> Tensor:
+        """Return the sums (B, N) of quantized table entries (I, C, N); real weights (N, I, F) give the gradient."""
+        return edge_linear(u, here.step, here.low, entries, weight, self.tables().slopes)
 
     def forward(self, u: Tensor, here: Codes, after: Codes | None) -> Tensor:
         """Return the outputs, (B, N): real numbers, or in units of the next layer's codes if there is one.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -10,7 +11,8 @@ from torch import Tensor, nn
 
 from pymodel.errors import ConfigError, DataError, ModelError
 from pymodel.ir import FixedPoint, Implementation
-from pymodel.layers import KAN, FastKANLinear, KAGNLinear, KANLayer, PyKANLinear
+from pymodel.layers import KAN, ConvLayer, FastKANLinear, KAGNLinear, KANLayer, PyKANLinear
+from pymodel.quant._conv import QuantKANConv
 from pymodel.quant._layers import Codes, QuantKANLinear
 from pymodel.quant._methods import METHODS
 from pymodel.quant._norm import QuantNormedLinear, QuantNormLinear, norm_input_bits
@@ -34,6 +36,9 @@ class QuantKAN(nn.Module):
         self.layers = nn.Sequential(*layers)
         self.settings = settings
         self.calibrated = False
+        for layer, following in pairwise(layers):
+            if isinstance(layer, QuantKANConv):
+                layer.out_codes = following.quantizer.n_codes
 
     def kan_layers(self) -> Iterator[QuantKANLinear]:
         """Yield the layers in order."""
@@ -48,14 +53,14 @@ class QuantKAN(nn.Module):
 
     def codes(self) -> list[Codes]:
         """Return what each layer's codes stand for, as tensors with gradients where they are learned."""
-        return [Codes(*layer.quantizer.scaled(layer.in_features)) for layer in self.kan_layers()]
+        return [Codes(*layer.quantizer.scaled(layer.n_inputs)) for layer in self.kan_layers()]
 
     def _first(self, x: Tensor) -> Tensor:
         first = next(self.kan_layers())
-        if x.shape[-1:] != (first.in_features,):
-            raise DataError(f"inputs of {first.in_features} features were expected, not a shape of {tuple(x.shape)}")
+        if x.shape[-1:] != (first.n_inputs,):
+            raise DataError(f"inputs of {first.n_inputs} features were expected, not a shape of {tuple(x.shape)}")
         assert isinstance(first.quantizer, InputQuantizer)
-        return first.quantizer.codes(x.reshape(-1, first.in_features)).to(first.base_weight.dtype)
+        return first.quantizer.codes(x.reshape(-1, first.n_inputs)).to(first.base_weight.dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the real outputs (…, N) for prepared features (…, I)."""
@@ -117,6 +122,11 @@ def _quantized(source: KANLayer, index: int, settings: QuantizeSettings) -> Quan
     bits = settings.activation_bits(index)
     norm = isinstance(source, FastKANLinear | KAGNLinear) and source.layernorm is not None
     product = isinstance(source, PyKANLinear) and source.multiplies
+    if settings.post_training and isinstance(source, ConvLayer):
+        raise ConfigError(
+            f"layers_{index} is a convolution, which the method {settings.method} does not settle; train with lsq instead "
+            "(train.qat_epochs: 0 only calibrates it)"
+        )
     if settings.post_training and (norm or product):
         what = "a LayerNorm" if norm else "nodes that multiply"
         raise ConfigError(
@@ -134,6 +144,8 @@ def _quantized(source: KANLayer, index: int, settings: QuantizeSettings) -> Quan
         "weight_quantizer": method.weights,
         "channels": settings.granularity == "channel",
     }
+    if isinstance(source, ConvLayer):
+        return QuantKANConv(source, quantizer, **parts)
     if norm:
         assert isinstance(source, FastKANLinear | KAGNLinear)
         kind = QuantNormLinear if isinstance(source, FastKANLinear) else QuantNormedLinear
