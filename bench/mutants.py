@@ -1,7 +1,9 @@
 """Single-token mutants of the C++ headers: does a native bench notice?
 
-    python bench/mutants.py [--changed] [HEADER …]    all headers, or the named ones; with --changed those of them
-                                                      that differ from what is recorded, or whose benches do
+    python bench/mutants.py [--changed | --survivors] [HEADER …]
+
+All headers, or the named ones; with --changed those of them that differ from what is recorded, or whose benches do; with
+--survivors only what is recorded as surviving without a reason, after a bench was strengthened.
 
 Results go to `bench/results/mutants.json` and `docs/mutants.md`, after each header. Exit status 1 if a mutant survives
 that no reason in `tests/hls/equivalent_mutants.toml` explains.
@@ -31,14 +33,23 @@ RESULT = RESULTS / "mutants.json"
 DOCUMENT = ROOT / "docs" / "mutants.md"
 
 
-def run(header: str) -> dict[str, Any]:
-    """Return what became of every mutant of a header."""
+def run(header: str, killed: Mapping[tuple[str, str, str], Any]) -> dict[str, Any]:
+    """Return what became of every mutant of a header.
+
+    Args:
+        header: its stem.
+        killed: what need not be run again, by old and new token and changed line.
+    """
     started = time.monotonic()
     before = fingerprint(header)
     reasons, found = equivalents(), []
     with tempfile.TemporaryDirectory(prefix="kan4ml-mutants-") as folder:
         runner = Runner(Path(folder))
         for mutant in mutants(HLS / "kan4ml" / f"{header}.h"):
+            known = killed.get((mutant.old, mutant.new, mutant.after))
+            if known is not None:
+                found.append(known | {"line": mutant.line})
+                continue
             verdict = runner.run(mutant)
             entry = {"line": mutant.line, "operator": mutant.operator, "old": mutant.old, "new": mutant.new}
             entry |= {"after": mutant.after, "killed_by": verdict.by}
@@ -118,6 +129,7 @@ def recorded(names: Iterable[str]) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--changed", action="store_true", help="skip headers whose recorded run is still valid")
+    parser.add_argument("--survivors", action="store_true", help="run only what survived without a reason")
     parser.add_argument("headers", nargs="*")
     arguments = parser.parse_args()
     names = [path.stem for path in sorted((HLS / "kan4ml").glob("*.h"))]
@@ -125,7 +137,12 @@ def main() -> int:
     results = recorded(names)
     for header in arguments.headers or names:
         valid = header in results and results[header]["fingerprint"] == fingerprint(header)
-        found = results[header] if arguments.changed and valid else run(header)
+        if arguments.changed and valid:
+            found = results[header]
+        else:
+            old = results.get(header, {"mutants": []})["mutants"] if arguments.survivors else []
+            settled = [m for m in old if m["killed_by"] or (header, m["after"]) in equivalents()]
+            found = run(header, {(m["old"], m["new"], m["after"]): m for m in settled})
         results = recorded(names) | {header: found}  # read again: another process may have written
         explain(results)
         write_result(RESULT, "Single-token mutants of hls/kan4ml", provenance(), headers=dict(sorted(results.items())))

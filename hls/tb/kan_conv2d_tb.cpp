@@ -39,6 +39,26 @@ static void layer(unsigned long long seed) {
     }
 }
 
+// A pixel that does not exist: no basis function, and a window that lies within the basis.
+template <class CONFIG>
+static void outside() {
+    kan4ml::spline_pixel<CONFIG> pixel;
+    static const unsigned channels = CONFIG::geometry::channels, window = CONFIG::basis::window;
+    for (unsigned c = 0; c < channels; c++) {
+        pixel.start[c] = kan4ml::raw_bits<typename CONFIG::basis::start_t>::highest;
+        for (unsigned j = 0; j < window; j++) {
+            pixel.value[c][j] = 1;
+        }
+    }
+    kan4ml::outside_spline<CONFIG>(pixel);
+    for (unsigned c = 0; c < channels; c++) {
+        check.equal("start outside", (long long)pixel.start[c], 0);
+        for (unsigned j = 0; j < window; j++) {
+            check.equal("value outside", (long long)pixel.value[c][j], 0);
+        }
+    }
+}
+
 int main() {
     typedef ap_fixed<6, 2, AP_RND, AP_SAT> real_in;
     typedef ap_ufixed<5, 5, AP_RND, AP_SAT> code_in;
@@ -52,5 +72,7 @@ int main() {
     layer<real_in, real_out, tb::large, 1, 49, false, true>(6);
     layer<real_in, ap_int<12>, tb::line, 2, 4, true, false>(7);
     layer<code_in, real_out, tb::single, 1, 1, false, true>(8);
+    outside<tb::conv_layer<tb::padded, 2, 11, true, true>::spline_config<5>>();
+    outside<tb::conv_layer<tb::plain, 3, 11, false, true>::spline_config<1>>();
     return check.finish();
 }

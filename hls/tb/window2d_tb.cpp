@@ -45,7 +45,18 @@ static void images(unsigned long long seed) {
     }
 }
 
+// Padding on one side only.
+struct above : tb::plain {
+    static const unsigned padding_top = 1;
+};
+
+struct beside : tb::plain {
+    static const unsigned padding_right = 1;
+};
+
 int main() {
+    pixels<above>();
+    pixels<beside>();
     pixels<tb::plain>();
     pixels<tb::padded>();
     pixels<tb::dilated>();
