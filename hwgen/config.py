@@ -23,6 +23,7 @@ from hwgen._yaml import parse_yaml
 from pymodel.errors import ConfigError
 from pymodel.ir import MAX_TABLE_BITS
 from pymodel.settings import (
+    ConvSettings,
     DataSettings,
     DistillSettings,
     ModelSettings,
@@ -170,7 +171,7 @@ class Config:
 
     def __post_init__(self) -> None:
         widths = self.model.widths
-        self.quantize.check_layers(len(widths) - 1)
+        self.quantize.check_layers(self.model.n_layers)
         table = self.model.family == "table"
         for key, given in (
             ("data.threshold", self.data.threshold),
@@ -179,13 +180,14 @@ class Config:
         ):
             if given is not None and not table:
                 raise ConfigError(f"{key} belongs to model.family table, not to {self.model.family}; remove it")
-        bits = max(self.quantize.activation_bits(layer) for layer in range(len(widths) - 1))
+        bits = max(self.quantize.activation_bits(layer) for layer in range(self.model.n_layers))
         if bits > MAX_TABLE_BITS and ("tables" in self.hardware.rtl or self.hardware.strategy == "edge_table"):
             raise ConfigError(
                 f"tables hold codes of at most {MAX_TABLE_BITS} bits, but quantize asks for {bits} bits of activations; "
                 "lower them, or set hardware.rtl to [] and hardware.strategy to latency"
             )
-        reuse_factors("hardware.reuse_factor", self.hardware.reuse_factor, widths[:-1])
+        if not self.model.conv:  # the reuse of a convolution is checked where it is built
+            reuse_factors("hardware.reuse_factor", self.hardware.reuse_factor, widths[:-1])
         if self.data.task == "regression" and widths[-1] != 1:
             raise ConfigError(f"model.widths must end in 1 for a regression, not in {widths[-1]}; change it")
         if self.train.prune is not None and not table:  # with fan_in, a table model counts edges differently
@@ -226,6 +228,7 @@ class Config:
 _SECTIONS: Final[dict[str, type[DataclassInstance]]] = {
     "data": DataSettings,
     "model": ModelSettings,
+    "model.conv": ConvSettings,
     "quantize": QuantizeSettings,
     "train": TrainSettings,
     "train.prune": PruneSettings,

@@ -11,16 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, get_args
 
+from pymodel._conv_settings import ConvSettings
 from pymodel.errors import ConfigError
 
 __all__ = [
     "BASES",
     "CODERS",
+    "CONV_FAMILIES",
     "EMBEDDED_SOURCES",
     "FAMILIES",
     "PTQ_METHODS",
     "QAT_METHODS",
     "SOURCES",
+    "ConvSettings",
     "DataSettings",
     "DistillSettings",
     "ModelSettings",
@@ -41,6 +44,8 @@ SOURCES: Final[tuple[str, ...]] = get_args(Source)
 EMBEDDED_SOURCES: Final = ("digits", "wine", "breast_cancer", "moons")
 #: KAN formulas.
 FAMILIES: Final = ("efficient_kan", "fast_kan", "kagn", "pykan", "table")
+#: Those that have convolutions.
+CONV_FAMILIES: Final = ("efficient_kan", "fast_kan", "kagn")
 #: How a network becomes integers: trained on with quantizers in place, or from the float weights and some rows.
 QAT_METHODS: Final = ("lsq", "lsq_plus", "pact", "dorefa", "qil", "dsq")
 PTQ_METHODS: Final = ("minmax", "percentile", "mse", "gptq", "adaround", "brecq", "awq", "hawq_v2")
@@ -144,7 +149,10 @@ class ModelSettings:
     """The network: one KAN layer between each two neighbours of `widths`.
 
     Attributes:
-        widths: features, hidden nodes, outputs; at least two numbers.
+        widths: features, hidden nodes, outputs; at least two numbers. Behind convolutions, the first dense layer reads
+            all that they put out.
+        image: [height, width, channels] of the features, channels last, where there are convolutions.
+        conv: convolutional layers in front (efficient_kan, fast_kan, kagn); see :class:`ConvSettings`.
         family: the KAN formula: `efficient_kan` (B-splines), `fast_kan` (Gaussians), `kagn` (Gram polynomials), `pykan`
             (B-splines, a grid per input, nodes that multiply), or `table`: every edge is a trained table, for the smallest circuit (docs/fabric.md).
         grid: intervals G of the spline grid inside `range`, or number of Gaussians; kagn has no use for it.
@@ -152,7 +160,8 @@ class ModelSettings:
             no use for it.
         range: the interval `[low, high]` that the grid covers, where the features are mapped to.
         base: activation of the base branch; `zero` leaves it out.
-        norm: of the outputs of a kagn layer: `none`, or `batch` (folded into the weights).
+        norm: of the outputs of a kagn layer, and of a convolution of any family: `none`, or `batch` (folded into the
+            weights).
         layernorm: normalise what the Gaussians see over the layer's inputs (fast_kan); costs a norm node in hardware.
         multiplication: nodes that multiply instead of adding up (pykan): how many in every hidden layer, or a list with
             one number per width after the first.
@@ -179,12 +188,14 @@ class ModelSettings:
     grid_per_input: bool = False
     fan_in: int | tuple[int | None, ...] | None = None
     name: str = "kan"
+    image: tuple[int, int, int] | None = None
+    conv: tuple[ConvSettings, ...] = ()
 
     def __post_init__(self) -> None:
         _choice("model.family", self.family, FAMILIES)
         _choice("model.base", self.base, BASES)
         _choice("model.norm", self.norm, ("none", "batch"))
-        if self.norm == "batch" and self.family != "kagn":
+        if self.norm == "batch" and self.family != "kagn" and not self.conv:
             raise ConfigError(f"model.norm 'batch' belongs to the family kagn, not to {self.family}; remove it")
         object.__setattr__(self, "widths", tuple(self.widths))
         if not 2 <= len(self.widths) <= 17:
@@ -208,12 +219,41 @@ class ModelSettings:
                 "mapped onto it)"
             )
         object.__setattr__(self, "range", (float(pair[0]), float(pair[1])))
+        self._check_conv()
         self._check_fan_in()
         self._check_nodes()
         if not (self.name.isascii() and self.name.isidentifier() and not self.name.startswith("_")):
             raise ConfigError(f"model.name must be a plain identifier such as 'kan', not {self.name!r}; rename it")
         if len(self.name) > 32:
             raise ConfigError(f"model.name must have at most 32 characters, not {len(self.name)}; shorten it")
+
+    def _check_conv(self) -> None:
+        object.__setattr__(self, "conv", tuple(self.conv))
+        if not self.conv and self.image is None:
+            return
+        if not self.conv or self.image is None:
+            raise ConfigError(
+                "model.conv and model.image belong together: layers, and [height, width, channels]; add both"
+            )
+        if self.family not in CONV_FAMILIES:
+            raise ConfigError(
+                f"model.conv needs a family of {', '.join(CONV_FAMILIES)}, not {self.family}; choose one of these"
+            )
+        if len(self.conv) > 16 or len(self.image) != 3:
+            raise ConfigError(
+                f"at most 16 layers in model.conv and three numbers in model.image were expected, not {len(self.conv)} and "
+                f"{len(self.image)}; change them"
+            )
+        for size in self.image:
+            _integer("model.image", size, 1, 1 << 12)
+        object.__setattr__(self, "image", tuple(self.image))
+        height, width, channels = self.image
+        if height * width * channels != self.widths[0]:
+            raise ConfigError(
+                f"model.image {list(self.image)} has {height * width * channels} numbers, but model.widths starts with "
+                f"{self.widths[0]}; correct one"
+            )
+        _ = self.conv_edges
 
     def _check_fan_in(self) -> None:
         if self.fan_in is None:
@@ -267,11 +307,32 @@ class ModelSettings:
         counts = (given,) * (hidden - 1) + (0,) if isinstance(given, int) else given
         return tuple((self.arity,) * count for count in counts)
 
+    def _conv_shapes(self) -> tuple[tuple[int, ...], int]:
+        """Return the edges of the convolutions, and how many numbers the last one puts out (or the image has)."""
+        if self.image is None:
+            return (), self.widths[0]
+        image, edges = self.image, []
+        for conv in self.conv:
+            image, count = conv.apply(image)
+            edges.append(count)
+        return tuple(edges), image[0] * image[1] * image[2]
+
+    @property
+    def conv_edges(self) -> tuple[int, ...]:
+        """Edges of every convolution; all windows share them."""
+        return self._conv_shapes()[0]
+
+    @property
+    def n_layers(self) -> int:
+        """KAN layers, convolutions first."""
+        return len(self.conv) + len(self.widths) - 1
+
     @property
     def edges(self) -> tuple[int, ...]:
         """Edges of every layer; each factor of a node that multiplies has its own."""
         sums = (w - len(a) + sum(a) for w, a in zip(self.widths[1:], self.arities, strict=True))
-        return tuple(n * m for n, m in zip(self.widths, sums, strict=False))
+        conv, flat = self._conv_shapes()
+        return *conv, *(n * m for n, m in zip((flat, *self.widths[1:]), sums, strict=False))
 
     def layer_fan_in(self, layer: int) -> int | None:
         """Return how many inputs each node of layer number `layer` keeps; None is no limit."""

@@ -19,7 +19,7 @@ from pymodel.data import Dataset
 from pymodel.errors import ConfigError
 from pymodel.fabric import TableKAN, freeze_tables
 from pymodel.ir import Task
-from pymodel.layers import KAN, FrozenKAN, build_kan
+from pymodel.layers import KAN, ConvSpec, FrozenKAN, build_kan
 from pymodel.quant import QuantKAN, freeze, quantize_model
 from pymodel.quant.ptq import post_training
 from pymodel.settings import ModelSettings, QuantizeSettings, TrainSettings
@@ -166,6 +166,8 @@ class _Run:
             activation=model_settings.base,
             norm="layer" if model_settings.layernorm else model_settings.norm,
             arities=model_settings.arities if any(model_settings.arities) else None,
+            conv=[ConvSpec(**vars(conv)) for conv in model_settings.conv],
+            image=model_settings.image,
         )
         parameters = [p for p in model.parameters() if p.requires_grad]
         groups = [{"params": parameters, "weight_decay": settings.weight_decay}]
