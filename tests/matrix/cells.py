@@ -20,6 +20,7 @@ from pymodel.errors import Kan4mlError
 from pymodel.ir import ConvGeometry, FixedPoint, IntArray, KanIR
 from pymodel.layers import FrozenKAN
 from pymodel.reference import Reference
+from tests.matrix.knots import knots_program, pairs_of_edges
 from tests.spatial import program, random_conv
 from tests.strategies import corner_inputs, random_inputs, random_ir
 
@@ -69,7 +70,8 @@ _CONV: dict[str, dict[str, tuple[ConvGeometry, int, int]]] = {
     },
 }
 #: `one` has one input and one output, `prime` numbers that no reuse factor but themselves and 1 divides.
-SIZES = ("small", "wide", "one", "prime")
+#: `knots` has real functions, and inputs on and beside their knots and the ends of every range.
+SIZES = ("small", "wide", "one", "prime", "knots")
 _EXHAUSTIVE_BITS = 12
 _RANDOM_ROWS = 10_000
 
@@ -158,6 +160,9 @@ def _wanted(node: Any, size: str) -> bool:
 @cache
 def _case(basis: str, implementation: str, layer: str, size: str) -> Case:
     """Return the first of a row of random layers whose outputs all vary and whose edges are not all pruned."""
+    if size == "knots":
+        ir, X = knots_program(basis, implementation, layer), pairs_of_edges()
+        return Case(size, ir, X, False, Reference(ir).run(X)[ir.output])
     cell = Cell(basis, implementation, "latency", "io_parallel", layer)
     first = zlib.crc32(f"{cell.name} {size}".encode())
     for seed in range(first, first + 1000):
