@@ -20,12 +20,9 @@ from hwgen.openhls._pipeline import make_pipeline
 from hwgen.openhls._rolled_project import LayerCall, layer_calls, layer_unit, project_source
 from hwgen.openhls._verilog import Pipeline
 from pymodel.errors import ModelError
-from pymodel.ir import EdgeTable, FixedPoint, IntArray, KanIR, KanLinear, Norm, Product
+from pymodel.ir import FixedPoint, IntArray, KanIR, Node
 
 __all__ = ["BuiltLayer", "build_layers", "check_type", "compile_layers", "ir_calls", "lower_layer"]
-
-#: Nodes that have a kernel of their own.
-Layer = KanLinear | EdgeTable | Product | Norm
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ def check_type(what: str, port: tuple[int, bool], t: FixedPoint) -> None:
         )
 
 
-def ir_calls(project: Path, ir: KanIR) -> list[tuple[LayerCall, Layer]]:
+def ir_calls(project: Path, ir: KanIR) -> list[tuple[LayerCall, Node]]:
     """Return the kernel calls of a project with their layers of the IR.
 
     Raises:
@@ -58,7 +55,7 @@ def ir_calls(project: Path, ir: KanIR) -> list[tuple[LayerCall, Layer]]:
         Refused: if the project is not one chain of KAN layers.
     """
     calls = layer_calls(project)
-    nodes = [node for node in ir.nodes[1:] if isinstance(node, Layer)]
+    nodes = ir.nodes[1:]
     if [call.layer for call in calls] != [node.name for node in ir.nodes[1:]]:
         raise ModelError(
             f"the C++ has the layers {', '.join(c.layer for c in calls)}, the IR {', '.join(n.name for n in ir.nodes[1:])}; "
@@ -68,7 +65,7 @@ def ir_calls(project: Path, ir: KanIR) -> list[tuple[LayerCall, Layer]]:
 
 
 def compile_layers(
-    project: Path, calls: Sequence[tuple[LayerCall, Layer]], folder: Path
+    project: Path, calls: Sequence[tuple[LayerCall, Node]], folder: Path
 ) -> tuple[Source, dict[str, Compiled]]:
     """Compile the functions of some layers, all at once; return them by the layers' names.
 
@@ -84,7 +81,7 @@ def compile_layers(
     return source, {call.layer: found for (call, _), found in zip(calls, compiled, strict=True)}
 
 
-def lower_layer(compiled: Compiled, source: Source, node: Layer, in_type: FixedPoint, folder: Path) -> Kernel:
+def lower_layer(compiled: Compiled, source: Source, node: Node, in_type: FixedPoint, folder: Path) -> Kernel:
     """Return a parallel layer as a kernel.
 
     Args:
