@@ -106,7 +106,7 @@ class QuantNormLinear(QuantKANLinear):
 
     def normal_tables(self) -> CodeTables:
         """Return the tables of the codes of the normalised inputs, whose base is not read."""
-        low, step = float(self.normal.low), float(self.normal.step)
+        low, step = float(self.normal.low.detach()), float(self.normal.step.detach())
         like = self.base_weight
         key = (low, step, like.dtype, like.device, self.basis_scales)
         if self._normal_tables is None or self._normal_tables[0] != key:
@@ -132,7 +132,7 @@ class QuantNormLinear(QuantKANLinear):
     @torch.no_grad()
     def constants(self) -> tuple[IntArray, IntArray, int, int]:
         """Return gamma, beta, shift and epsilon of the norm node that emits codes of the normalised inputs."""
-        step, low = float(self.normal.step), float(self.normal.low)
+        step, low = float(self.normal.step.detach()), float(self.normal.low.detach())
         gamma, beta = self.gamma.double().cpu().numpy() / step, self.beta.double().cpu().tolist()
         extra = shift_for(float(np.abs(gamma).max()), max(MULTIPLIER_BITS, self.normal.bits + 3))
         shift = self.fraction + extra

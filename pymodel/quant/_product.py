@@ -141,7 +141,7 @@ class QuantProductLinear(QuantKANLinear):
         if after is None:
             return real
         with torch.no_grad():
-            mult, bias, shift = self.constants(float(after.step), float(after.low))
+            mult, bias, shift = self.constants(float(after.step.detach()), float(after.low.detach()))
             total = _products(integers.double(), self.arity) * torch.tensor(mult).to(integers.device).double()
             total += torch.tensor(bias).to(integers.device).double() + float(1 << shift >> 1)
             hard = torch.floor(total * 2.0**-shift).clamp_(-_LARGEST, _LARGEST)
