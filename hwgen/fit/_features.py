@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 
-from pymodel.ir import EdgeTable, FixedPoint, IntArray, KanIR, to_edge_tables, unsigned_width
+from pymodel.ir import EdgeTable, FixedPoint, IntArray, KanIR, expand, to_edge_tables, unsigned_width
 
 __all__ = ["Features", "features_of"]
 
@@ -150,7 +150,7 @@ def features_of(ir: KanIR) -> Features:
         IRError: if a layer has no edge-table form.
     """
     total = Features()
-    tables = to_edge_tables(ir)
+    tables = to_edge_tables(expand(ir, tables=True))
     for node in tables.layers:
         assert isinstance(node, EdgeTable)
         total += _layer(node, tables.in_type(node), first=node.inputs[0] == tables.input.name)

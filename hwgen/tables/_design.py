@@ -19,7 +19,7 @@ from hwgen.tables._vectors import default_vectors, to_hex
 from hwgen.tables._verilog import identifier
 from hwgen.tables.netlist import Adder, LayerNetlist, Table, emit_layer, stages
 from pymodel.errors import ConfigError, DataError
-from pymodel.ir import EdgeTable, IntArray, Interval, KanIR, Node, to_edge_tables
+from pymodel.ir import EdgeTable, IntArray, Interval, KanIR, Node, expand, to_edge_tables
 from pymodel.reference import Reference
 
 __all__ = ["NodeSignal", "TablesDesign", "generate", "plan_network"]
@@ -304,7 +304,7 @@ def generate(
         DataError: if the vectors have the wrong shape, type or range.
     """
     _check_hardware(part, clock_ns)
-    tables = to_edge_tables(ir)
+    tables = to_edge_tables(expand(ir, tables=True))  # a convolution: tables of its own for every pixel
     X = default_vectors(ir.input.out_type, ir.input.n_out) if vectors is None else np.asarray(vectors)
     if not X.size:
         raise DataError("the Verilog bench needs at least one test vector, and none came; pass rows of input integers")
