@@ -45,11 +45,12 @@ STEPS = {
     "standard": Passes.standard(),
     "plain": Passes.none(),
     "plain, ternary": Passes(
-        grouping=False, ternary=64, fusing=False, residuals=False, split_clip=False, folding=False
+        grouping=False, ternary=64, fusing=False, residuals=False, split_clip=False, folding=False, chains=False
     ),
-    "grouping, ternary": Passes(fusing=False, residuals=False, split_clip=False, folding=False),
-    "+ fusing": Passes(residuals=False, split_clip=False, folding=False),
-    "+ residuals": Passes(split_clip=False, folding=False),
+    "grouping, ternary": Passes(fusing=False, residuals=False, split_clip=False, folding=False, chains=False),
+    "+ fusing": Passes(residuals=False, split_clip=False, folding=False, chains=False),
+    "+ residuals": Passes(split_clip=False, folding=False, chains=False),
+    "+ clips": Passes(chains=False),
     "all": Passes(),
 }
 #: The same tables through other generators in the same Yosys flow, measured beforehand (not in this run).
@@ -164,9 +165,9 @@ def dense(vectors: int) -> dict[str, Any]:
         print("dense", job, found, flush=True)
         return found
 
-    steps = ("standard", "plain, ternary", "all")
+    steps = ("standard", "plain, ternary", "+ clips", "all")
     layers = [(4, 64, seed) for seed in range(5)] + [(2, 64, 0), (6, 64, 0)]
-    jobs = [(*layer, step) for layer in layers for step in steps if step != steps[1] or layer == layers[0]]
+    jobs = [(*layer, step) for layer in layers for step in steps if step not in steps[1:3] or layer == layers[0]]
     with ThreadPoolExecutor(2) as pool:
         figures = dict(zip(jobs, pool.map(row, jobs), strict=True))
     result: dict[str, Any] = {}

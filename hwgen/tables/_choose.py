@@ -23,10 +23,12 @@ from hwgen.tables._passes import Passes
 from hwgen.tables._split import Part, Split, selector_of, split
 from hwgen.tables._tree import Branch, Leaf, fits, grow, place_carries, strip
 
-__all__ = ["Balance", "Choice", "Decision", "Tree", "alone", "build", "decide", "rebalance"]
+__all__ = [
+    "SITE_WEIGHT", "Balance", "Choice", "Decision", "Option", "Tree", "alone", "build", "decide", "describe", "rebalance",
+]  # fmt: skip
 
 #: Sites count this many times as much as LUTs.
-_SITE_WEIGHT = 8.0
+SITE_WEIGHT = 8.0
 #: Three operands added at once take so many more sites than two additions, in halves of a site per bit.
 _TERNARY_SITES = 2.0
 #: Other ways that a choice mentions.
@@ -150,11 +152,11 @@ def _options(edges: list[Edge], zeros: int, passes: Passes, balance: Balance) ->
                 sites = width / 2
             else:
                 sites = width
-            rank = _SITE_WEIGHT * (balance.surplus(edge) if shared else sites - plain[1])
+            rank = SITE_WEIGHT * (balance.surplus(edge) if shared else sites - plain[1])
             options.append(Option(edge, None, plain, (width, sites), shared, rank))
         elif passes.residuals and edge.zeros == zeros and (found := split(edge, ABSORBED_BITS)) is not None:
             luts = int(found.base.entries.max()).bit_length() + sum(_carry_luts(part) for part in found.carries)
-            rank = (1 + _SITE_WEIGHT) * luts - plain[0] - _SITE_WEIGHT * plain[1]
+            rank = (1 + SITE_WEIGHT) * luts - plain[0] - SITE_WEIGHT * plain[1]
             options.append(Option(edge, found, plain, (luts, luts), shared=False, rank=rank))
     return sorted(options, key=lambda o: (o.rank, o.edge.span, o.edge.features))
 
@@ -170,7 +172,7 @@ class Decision:
 
     @property
     def cost(self) -> float:
-        return self.luts + _SITE_WEIGHT * self.sites
+        return self.luts + SITE_WEIGHT * self.sites
 
 
 def _decisions(edges: list[Edge], depth: int, zeros: int, passes: Passes, balance: Balance) -> list[Decision]:
@@ -298,19 +300,16 @@ def alone(edge: Edge, zeros: int) -> Tree:
     return Tree(leaf, [], Choice(1, 1, 0, 0, 0, luts, sites, {}, "a single table needs no adder"))
 
 
-def build(decisions: Sequence[Decision], depth: int, zeros: int, passes: Passes, *, early: bool) -> Tree:
-    """Return the tree of the first decision whose carries all find an adder; `early` as in :func:`grow`."""
-    for decision in decisions:
-        levels = _built(decision, depth, zeros, passes, early=early)
-        if levels is not None:
-            break
-    else:
-        raise AssertionError("the plain tree always fits")
-    choice = Choice(
-        terms=len(decision.heads) + len(decision.fused),
-        heads=len(decision.heads),
-        fused=len(decision.fused),
-        carries=sum(b.carry is not None for level in levels for b in level),
+def describe(decision: Decision, decisions: Sequence[Decision], levels: Sequence[Sequence[Branch]]) -> Choice:
+    """Return what an output's tree is, for the report."""
+    branches = [branch for level in levels for branch in level]
+    fused = sum(isinstance(leaf, Leaf) and leaf.fused for branch in branches for leaf in branch.operands)
+    terms = len(decision.heads) + len(decision.fused)
+    return Choice(
+        terms=terms,
+        heads=terms - fused,
+        fused=fused,
+        carries=sum(branch.carry is not None for branch in branches),
         levels=len(levels),
         luts=decision.luts,
         sites=decision.sites,
@@ -321,4 +320,14 @@ def build(decisions: Sequence[Decision], depth: int, zeros: int, passes: Passes,
         },
         reason=f"least estimated cost of {len(decisions)} ways to head the tree",
     )
-    return Tree(levels[-1][0], levels, choice)
+
+
+def build(decisions: Sequence[Decision], depth: int, zeros: int, passes: Passes, *, early: bool) -> Tree:
+    """Return the tree of the first decision whose carries all find an adder; `early` as in :func:`grow`."""
+    for decision in decisions:
+        levels = _built(decision, depth, zeros, passes, early=early)
+        if levels is not None:
+            break
+    else:
+        raise AssertionError("the plain tree always fits")
+    return Tree(levels[-1][0], levels, describe(decision, decisions, levels))

@@ -77,14 +77,13 @@ def _table(plan: LayerPlan, table: Table) -> list[NetNode]:
     return nodes
 
 
-def _sum(s: Sum, levels_per_stage: int) -> NetNode | None:
+def _sum(s: Sum) -> NetNode | None:
     """Return the adder or the delay of a sum; None if it is a wire with another name."""
     wire = Wire(s.term.name, s.term.interval)
-    registered = s.level % levels_per_stage == 0
     if len(s.operands) == 1:
-        return Register(wire, s.operands[0].name) if registered else None
+        return Register(wire, s.operands[0].name) if s.registered else None
     operands = tuple(Operand(term.name, term.zeros - s.term.zeros) for term in s.operands)
-    return Adder(wire, operands, s.carry, s.fused, registered)
+    return Adder(wire, operands, s.carry, s.fused, s.registered)
 
 
 def _output(plan: LayerPlan, number: int, output: OutputPlan) -> tuple[list[NetNode], Output]:
@@ -94,7 +93,7 @@ def _output(plan: LayerPlan, number: int, output: OutputPlan) -> tuple[list[NetN
     nodes: list[NetNode] = []
     renamed: dict[str, str] = {}
     for s in (s for level in output.levels for s in level):
-        node = _sum(s, plan.levels_per_stage)
+        node = _sum(s)
         if node is None:
             renamed[s.term.name] = renamed.get(s.operands[0].name, s.operands[0].name)
         else:

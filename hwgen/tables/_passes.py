@@ -22,6 +22,8 @@ class Passes:
         residuals: a table of one bit too many for that is split: what its neighbours differ by goes to carry inputs.
         split_clip: an output that is ready early is clipped in two cycles, by set and reset of its registers.
         folding: an output of a single small table has its shift and clip in the table.
+        chains: sums take one table per level where there are levels to spare; a layer whose outputs are all saturated by
+            tables, or not at all, has one to spare, because these tables are read in the cycle of the last adders.
         register_tables: every table has registers of its own, as in the standard form of a LUT network.
         levels_per_stage: levels of adders between two registers.
     """
@@ -32,6 +34,7 @@ class Passes:
     residuals: bool = True
     split_clip: bool = True
     folding: bool = True
+    chains: bool = True
     register_tables: bool = False
     levels_per_stage: int = 1
 
@@ -45,7 +48,15 @@ class Passes:
     @classmethod
     def none(cls) -> Passes:
         """Return the plain circuit: unregistered tables in front of binary adders."""
-        return cls(grouping=False, ternary=0, fusing=False, residuals=False, split_clip=False, folding=False)
+        return cls(
+            grouping=False,
+            ternary=0,
+            fusing=False,
+            residuals=False,
+            split_clip=False,
+            folding=False,
+            chains=False,
+        )
 
     @classmethod
     def standard(cls) -> Passes:
@@ -57,5 +68,6 @@ class Passes:
             residuals=False,
             split_clip=False,
             folding=False,
+            chains=False,
             register_tables=True,
         )

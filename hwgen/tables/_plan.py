@@ -20,13 +20,15 @@ All outputs of a layer have the same latency: an output with few terms is ready 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hwgen.tables._choose import Balance, Choice, Tree, alone, build, decide, rebalance
+from hwgen.tables._choose import Choice, Tree
 from hwgen.tables._coders import CoderForm, Index, plan_index
+from hwgen.tables._constants import add_constant
 from hwgen.tables._edges import Edge, output_edges
+from hwgen.tables._forest import chainable, grow_trees
 from hwgen.tables._grouping import LUT_BITS, group
 from hwgen.tables._passes import Passes
 from hwgen.tables._split import Part
@@ -98,14 +100,14 @@ class Sum:
     Attributes:
         fused: the second term is a table in the adder's LUTs;
         carry: name of a table of one bit, or None.
-        level: of the tree, from 1.
+        registered: it is held by registers.
     """
 
     term: Term
     operands: tuple[Term, ...]
     fused: bool
     carry: str | None
-    level: int
+    registered: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,36 +212,6 @@ class _Tables:
         return tuple(sorted(self._tables.values(), key=lambda table: table.features[0]))
 
 
-def _add_constant(tree: Tree, constant: int) -> None:
-    """Add `constant` to tables.
-
-    As far as it is positive, tables take it that have entries to spare; the rest goes to the table where it widens fewest
-    bits of itself and of the sums above it.
-    """
-    if constant == 0:
-        return
-    above: dict[int, Branch] = {id(operand): branch for branch in tree.branches for operand in branch.operands}
-    ranges = {id(branch): Interval(branch.low, branch.high) for branch in tree.branches}
-
-    def cost(leaf: Leaf) -> int:
-        widened, at = bits(Interval(leaf.low + constant, leaf.high + constant)), above.get(id(leaf))
-        widened -= bits(Interval(0, int(leaf.part.entries.max())))
-        while at is not None:
-            interval = ranges[id(at)]
-            widened += bits(Interval(interval.low + constant, interval.high + constant)) - bits(interval)
-            at = above.get(id(at))
-        return widened
-
-    best = min(tree.leaves, key=cost)
-    rest = constant
-    for leaf in sorted(tree.leaves, key=lambda leaf: leaf.level, reverse=True):
-        spare = (1 << bits(Interval(0, leaf.high))) - 1 - leaf.high
-        if rest > 0 and leaf.zeros == 0 and leaf is not best:
-            leaf.add(min(spare, rest))
-            rest -= min(spare, rest)
-    best.add(rest)
-
-
 def _saturated(total: Interval, shift: int, offset: int, out_type: FixedPoint) -> Interval:
     low, high = (min(max((v >> shift) + offset, out_type.min_int), out_type.max_int) for v in (total.low, total.high))
     return Interval(low, high)
@@ -274,30 +246,6 @@ def _folded(draft: _Draft, out_type: FixedPoint) -> _Draft:
     return _Draft(tree, interval, 0, draft.dropped, folded=True)
 
 
-def _trees(
-    parts: list[tuple[list[Edge], int]], shift: int, depth: int, passes: Passes
-) -> list[tuple[Tree | None, int]]:
-    """Return the tree of each output (None if it has no tables), and the trailing zeros that are dropped."""
-    balance = Balance()
-    for edges, _ in parts:
-        balance.announce(edges)
-    zeros = [min([shift, *(edge.zeros for edge in edges)]) for edges, _ in parts]
-    summed = {
-        o: decide(edges, depth, zeros[o], passes, balance) for o, (edges, _) in enumerate(parts) if len(edges) > 1
-    }
-    best = dict(zip(summed, rebalance([found[0] for found in summed.values()], balance), strict=True))
-    trees: list[tuple[Tree | None, int]] = []
-    for output, (edges, _) in enumerate(parts):
-        if output in best:
-            span = sum(edge.span for edge in edges)
-            early = not (passes.folding and (span >> shift) + 1 < 1 << LUT_BITS)  # it is not clipped by a table
-            tree = build([best[output], *summed[output][1:]], depth, zeros[output], passes, early=early)
-            trees.append((tree, zeros[output]))
-        else:
-            trees.append((alone(edges[0], zeros[output]) if edges else None, zeros[output]))
-    return trees
-
-
 def _draft(
     edges: list[Edge],
     constant: int,
@@ -316,18 +264,40 @@ def _draft(
     if passes.folding and tree.levels and fits and (rest >> shift or clips):
         # A table of the shifted sum saturates it, and adds the upper part of the constant at no cost.
         offset, low = rest >> shift, rest & ((1 << shift) - 1)
-    _add_constant(tree, low)
+    add_constant(tree, low)
     draft = _Draft(tree, Interval(low, low + span), shift, zeros, offset)
     return _folded(draft, node.out_type) if passes.folding and isinstance(tree.root, Leaf) else draft
+
+
+def _clips(draft: _Draft, out_type: FixedPoint) -> bool:
+    low, high = draft.total.low >> draft.shift, draft.total.high >> draft.shift
+    return low < out_type.min_int or high > out_type.max_int
+
+
+def _looked_up(draft: _Draft, out_type: FixedPoint, passes: Passes) -> bool:
+    """Return whether a table of what the shift leaves saturates a sum."""
+    low, high = draft.total.low >> draft.shift, draft.total.high >> draft.shift
+    needed = bool(draft.offset) or _clips(draft, out_type)
+    return passes.folding and needed and low >= 0 and high < 1 << LUT_BITS
+
+
+def _settles(edges: list[Edge], constant: int, node: EdgeTable) -> bool:
+    """Return whether the sum of an output needs a table or nothing to saturate it, and so no cycle of its own."""
+    if len(edges) < 2:
+        return True
+    span, shift = sum(edge.span for edge in edges), node.shift
+    low, high = constant >> shift, (constant + span) >> shift
+    fits = (span >> shift) + 1 < 1 << LUT_BITS
+    return fits or (low >= node.out_type.min_int and high <= node.out_type.max_int)
 
 
 class _Outputs:
     """Trees to plans: names, tables in their cycles, intervals."""
 
-    def __init__(self, tables: _Tables, out_type: FixedPoint, depth: int, passes: Passes, *, registered: bool) -> None:
+    def __init__(self, tables: _Tables, out_type: FixedPoint, cycles: int, passes: Passes, *, registered: bool) -> None:
         self.tables = tables
         self.out_type = out_type
-        self.depth = depth
+        self.cycles = cycles
         self.passes = passes
         self.registered = registered
 
@@ -337,7 +307,7 @@ class _Outputs:
 
     def _leaf(self, leaf: Leaf, output: int, draft: _Draft) -> Term:
         head = self.registered and not leaf.fused
-        delay = 0 if head else self._cycle(leaf.level)
+        delay = self._cycle(leaf.level) - int(head)
         if isinstance(draft.tree and draft.tree.root, Leaf):
             delay = 0
         table = self.tables.get(leaf.edge, leaf.part, delay, registered=head)
@@ -364,7 +334,7 @@ class _Outputs:
             table.uses.append((output, 0, 0, "carry"))
             carry = table.name
         term = Term(name, Interval(interval.low >> zeros, interval.high >> zeros), zeros)
-        return Sum(term, operands, branch.fused, carry, branch.level)
+        return Sum(term, operands, branch.fused, carry, branch.level % self.passes.levels_per_stage == 0)
 
     def plan(self, draft: _Draft, output: int) -> OutputPlan:
         """Return the plan of one output."""
@@ -382,20 +352,14 @@ class _Outputs:
                 terms[id(branch)] = s.term
                 level.append(s)
             levels.append(tuple(level))
-        stages = self.depth // self.passes.levels_per_stage
-        delay = stages - len(levels) // self.passes.levels_per_stage + 1
+        delay = self.cycles - len(levels) // self.passes.levels_per_stage
+        if levels and not delay:  # saturated by a table in the cycle of its last adder
+            levels[-1] = tuple(replace(s, registered=False) for s in levels[-1])
+            delay = 1
         # Clipped on both sides, to an unsigned type, and ready a cycle early?
         shifted = Interval(draft.total.low >> draft.shift, draft.total.high >> draft.shift)
         both = shifted.low < 0 and shifted.high > self.out_type.max_int and not self.out_type.signed
-        looked_up = (
-            self.passes.folding
-            and bool(levels)
-            and bool(
-                draft.offset or both or shifted.low < self.out_type.min_int or shifted.high > self.out_type.max_int
-            )
-            and shifted.low >= 0
-            and shifted.high < 1 << LUT_BITS
-        )
+        looked_up = bool(levels) and _looked_up(draft, self.out_type, self.passes)
         split = not looked_up and self.passes.split_clip and both and bool(levels) and delay > 1
         return OutputPlan(
             tuple(levels),
@@ -427,8 +391,10 @@ def plan_layer(node: EdgeTable, in_type: FixedPoint, domain: tuple[Interval, ...
         edges = group(single) if passes.grouping and single else single
         parts.append((edges, constant))
     depth = max(tree_depth(max(1, len(edges)), passes) for edges, _ in parts)
+    spare = passes.chains and passes.folding and passes.levels_per_stage == 1
+    settled = spare and chainable(parts) and all(_settles(edges, constant, node) for edges, constant in parts)
     tables = _Tables()
-    trees = _trees(parts, node.shift, depth, passes)
+    trees = grow_trees(parts, node.shift, depth + int(settled), passes, chains=settled)
     drafts = [
         _draft(edges, constant, tree, zeros, node, passes)
         for (edges, constant), (tree, zeros) in zip(parts, trees, strict=True)
@@ -440,12 +406,19 @@ def plan_layer(node: EdgeTable, in_type: FixedPoint, domain: tuple[Interval, ...
         for leaf in draft.tree.leaves
     )
     depth = max((len(draft.tree.levels) for draft in drafts if draft.tree is not None), default=0)
-    maker = _Outputs(tables, node.out_type, depth, passes, registered=table_register)
+    # A sum that a table saturates, or nothing, needs no register before that.
+    settled = settled and all(
+        _looked_up(draft, node.out_type, passes) or not _clips(draft, node.out_type)
+        for draft in drafts
+        if draft.tree is not None and len(draft.tree.levels) == depth > 0
+    )
+    cycles = depth // passes.levels_per_stage + int(not settled or depth == 0)
+    maker = _Outputs(tables, node.out_type, cycles, passes, registered=table_register)
     outputs = tuple(maker.plan(draft, output) for output, draft in enumerate(drafts))
     used = {feature for table in tables.sorted() for feature in table.features}
     indices = [index for index in indices if index.feature in used]
     code_register = any(index.form is not CoderForm.SLICE for index in indices)
-    latency = int(code_register) + int(table_register) + depth // passes.levels_per_stage + 1
+    latency = int(code_register) + int(table_register) + cycles
     return LayerPlan(
         node, in_type, tuple(indices), tables.sorted(), outputs, code_register, table_register,
         passes.levels_per_stage, latency,
