@@ -12,11 +12,19 @@ import numpy as np
 
 from hwgen._yaml import parse_yaml
 from hwgen.config import Config, make_config
+from hwgen.flow import table_obstacle
 from pymodel.data import load as load_data
 from pymodel.errors import ConfigError, ModelError
 from pymodel.importers import load
-from pymodel.layers import KAN, MAX_ORDER, FastKANLinear, KAGNLinear, PyKANLinear, family_of
-from pymodel.settings import FAMILIES
+from pymodel.layers import (
+    KAN,
+    MAX_ORDER,
+    EfficientKANLinear,
+    FastKANLinear,
+    KAGNLinear,
+    KANLayer,
+    PyKANLinear,
+)
 
 __all__ = ["import_config"]
 
@@ -48,7 +56,8 @@ def import_config(
     network = load(source, family=family, prefix=prefix, **facts)
     if not isinstance(network, KAN):
         raise ModelError(f"{source.name} became a {type(network).__name__}, but a build takes chains of dense layers")
-    ours, shape = family_of(network)
+    obstacle = table_obstacle(network)
+    engines = ["tables"] if obstacle is None else [] if obstacle == "convolutions" else ["openhls"]
     document: dict[str, Any] = {
         "data": {
             "source": "npz" if data.suffix == ".npz" else "csv",
@@ -60,19 +69,17 @@ def import_config(
         # It describes the first layer as far as the section can; what is built is what `imported` says.
         "model": {
             "widths": list(network.widths),
-            "family": ours if ours in FAMILIES else "efficient_kan",
-            "grid": min(shape["grid"], _MAX_GRID),
-            "order": min(shape["order"], MAX_ORDER),
-            "base": shape["activation"],
+            **_shape(next(network.kan_layers())),
         },
         "quantize": {
-            "method": _method(network),
+            "method": "gptq" if obstacle is None else "lsq",  # of LSQ, the calibration alone
             "activations": _BITS,
             "base_weights": _BITS,
             "spline_weights": _BITS,
             "basis": _BITS,
         },
         "train": {"epochs": 0, "qat_epochs": 0},
+        "hardware": {"rtl": engines},
         "imported": {"path": os.path.realpath(source), "family": family, "prefix": prefix, "facts": facts},
     }
     if not any(override.partition("=")[0].strip() == "model.range" for override in overrides):
@@ -81,14 +88,20 @@ def import_config(
     return make_config(document, Path(), overrides)
 
 
-def _method(network: KAN) -> str:
-    """Return GPTQ, or LSQ (whose calibration alone is used, without epochs) where a layer has a norm or products."""
-    plain = all(
-        not (isinstance(layer, PyKANLinear) and layer.multiplies)
-        and not (isinstance(layer, FastKANLinear | KAGNLinear) and layer.layernorm is not None)
-        for layer in network.kan_layers()
-    )
-    return "gptq" if plain else "lsq"
+def _shape(layer: KANLayer) -> dict[str, Any]:
+    """Return what the section `model` says about a layer."""
+    found: dict[str, Any] = {"family": "efficient_kan"}
+    match layer:
+        case PyKANLinear():
+            found = {"family": "pykan", "grid": layer.grid_size, "order": layer.order, "base": layer.activation}
+        case EfficientKANLinear():
+            found |= {"grid": layer.grid_size, "order": layer.order, "base": layer.activation}
+        case FastKANLinear():
+            found = {"family": "fast_kan", "grid": layer.grid_size, "base": layer.activation}
+        case KAGNLinear():
+            found = {"family": "kagn", "order": layer.degree, "base": layer.activation}
+    limits = {"grid": _MAX_GRID, "order": MAX_ORDER}
+    return {key: min(value, limits[key]) if key in limits else value for key, value in found.items()}
 
 
 def _extent(config: Config) -> list[float]:

@@ -1,5 +1,6 @@
 """One build: configuration to verified hardware, in a folder that is swapped in whole."""
 
 from hwgen.flow._build import BuildResult, build
+from hwgen.flow._imported import table_obstacle
 
-__all__ = ["BuildResult", "build"]
+__all__ = ["BuildResult", "build", "table_obstacle"]

@@ -102,7 +102,7 @@ def _stages(config: Config, dataset: Dataset, work: Path, clock: StageClock) -> 
     (work / "model").mkdir()
     initial = None
     if config.imported is not None:
-        initial = load_imported(config.imported, config.model)
+        initial = load_imported(config.imported, config)
         config = keep_imported(config, config.imported, work / "model" / "float.safetensors")
     (work / "config.yaml").write_text(dump_config(config, work), encoding="utf-8")
     result = train(dataset, config.model, config.quantize, config.train, initial=initial, console=clock.console)

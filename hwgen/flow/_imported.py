@@ -8,17 +8,28 @@ from pathlib import Path
 from hwgen.config import Config, ImportSettings
 from pymodel.errors import ConfigError, ModelError
 from pymodel.importers import extract, load
-from pymodel.layers import KAN
-from pymodel.settings import ModelSettings
+from pymodel.layers import KAN, ConvLayer, FastKANLinear, KAGNLinear, PyKANLinear
 
-__all__ = ["keep_imported", "load_imported"]
+__all__ = ["keep_imported", "load_imported", "table_obstacle"]
 
 
-def load_imported(imported: ImportSettings, model: ModelSettings) -> KAN:
+def table_obstacle(network: KAN) -> str | None:
+    """Return what a network has that edge tables, and post-training methods, do not cover; None if there is nothing."""
+    for layer in network.kan_layers():
+        if isinstance(layer, ConvLayer):
+            return "convolutions"
+        if isinstance(layer, PyKANLinear) and layer.multiplies:
+            return "nodes that multiply"
+        if isinstance(layer, FastKANLinear | KAGNLinear) and layer.layernorm is not None:
+            return "LayerNorms"
+    return None
+
+
+def load_imported(imported: ImportSettings, config: Config) -> KAN:
     """Return the network that `imported` describes, its first layer expecting inputs in `model.range`.
 
     Raises:
-        ConfigError: if its widths are not those of `model`.
+        ConfigError: if its widths are not those of the configuration, or it has what an engine cannot build.
         ModelError: as :func:`pymodel.importers.load`, or if it is no chain of dense layers.
     """
     network = load(imported.path, family=imported.family, prefix=imported.prefix, **imported.facts)
@@ -26,6 +37,13 @@ def load_imported(imported: ImportSettings, model: ModelSettings) -> KAN:
         raise ModelError(
             f"{imported.path.name} became a {type(network).__name__}, but a build takes chains of dense layers; "
             "quantize it in Python"
+        )
+    model = config.model
+    obstacle = table_obstacle(network)
+    if "tables" in config.hardware.rtl and obstacle is not None:
+        raise ConfigError(
+            f"hardware.rtl tables builds edge tables only, but {imported.path.name} has {obstacle}; set hardware.rtl to [openhls] "
+            "or []"
         )
     if network.widths != model.widths:
         raise ConfigError(

@@ -13,7 +13,7 @@ from torch import Tensor
 from pymodel.errors import ModelError
 from pymodel.importers._facts import Facts, as_integer
 from pymodel.importers._source import Layer
-from pymodel.layers import KAN, KANLayer, PyKANLinear
+from pymodel.layers import KAN, KANLayer
 
 __all__ = ["Chain", "check_chain", "copy_"]
 
@@ -26,8 +26,7 @@ class Chain:
 
     def module(self) -> KAN:
         """Return the network in eval mode."""
-        widths = [self.layers[0].in_features]
-        widths += [layer.n_nodes if isinstance(layer, PyKANLinear) else layer.out_features for layer in self.layers]
+        widths = [self.layers[0].n_inputs, *(layer.n_nodes for layer in self.layers)]
         return KAN(widths, self.layers).eval()
 
 

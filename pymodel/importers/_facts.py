@@ -126,6 +126,7 @@ _EXAMPLES: Final = {
     "stride": "1",
     "dilation": "1",
     "groups": "1",
+    "size": "(32, 32)",
     "spline_order": "3",
     "symbolic_functions": "{'0,0,0': 'sin'}",
     "width": "[4, [3, 1], 2]",

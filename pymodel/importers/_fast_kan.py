@@ -18,7 +18,7 @@ from pymodel.importers._grids import uniform_range
 from pymodel.importers._source import Layer, Source, check_shape, split_layers
 from pymodel.layers import NO_BASE, FastKANLinear
 
-__all__ = ["RBF_MARKERS", "fast_kan_layer", "import_fast_kan"]
+__all__ = ["RBF_MARKERS", "centres", "fast_kan_layer", "import_fast_kan"]
 
 RBF_MARKERS: Final = frozenset({"spline_linear.weight", "rbf.grid"})
 _ATTENTION: Final = ("linear_q", "linear_k", "linear_v", "linear_o")
@@ -51,7 +51,7 @@ def fast_kan_layer(layer: Layer, facts: Facts) -> FastKANLinear:
     extra = ("base_linear.weight", "base_linear.bias", "layernorm.weight", "layernorm.bias")
     grid, spline = layer.take("rbf.grid", "spline_linear.weight", optional=extra)
     live: Any = layer.module
-    ends = _ends(layer, grid)
+    ends = centres(layer, grid)
     size = grid.numel()
     if spline.dim() != 2 or spline.shape[1] % size:
         raise ModelError(
@@ -113,8 +113,12 @@ def _checked(layer: Layer, name: str, shape: tuple[int, ...]) -> Tensor:
     return layer.tensors[name]
 
 
-def _ends(layer: Layer, grid: Tensor) -> tuple[float, float]:
-    """Return the first and last of the equidistant centres `grid`."""
+def centres(layer: Layer, grid: Tensor) -> tuple[float, float]:
+    """Return the first and last of the equidistant centres `grid`.
+
+    Raises:
+        ModelError: if they are not equidistant.
+    """
     label = layer.label("rbf.grid")
     if grid.dim() != 1 or grid.numel() < 2:
         raise ModelError(

@@ -18,9 +18,16 @@ from pymodel.importers._fast_kan import import_fast_kan
 from pymodel.importers._pykan import import_pykan
 from pymodel.importers._source import Source, read_source
 from pymodel.importers._torch_conv_kan import import_dense
+from pymodel.importers._torch_conv_kan_conv import CONV_MARKERS, import_conv
 from pymodel.suggest import suggest
 
 __all__ = ["LIBRARIES", "extract", "load"]
+
+
+def _torch_conv_kan(source: Source, facts: Facts) -> Chain:
+    convolutions = any(name.endswith(tuple(CONV_MARKERS)) for name in source.tensors)
+    return import_conv(source, facts) if convolutions else import_dense(source, facts)
+
 
 #: Importers by family.
 LIBRARIES: Final = MappingProxyType[str, Callable[[Source, Facts], Chain]](
@@ -28,7 +35,7 @@ LIBRARIES: Final = MappingProxyType[str, Callable[[Source, Facts], Chain]](
         "efficient_kan": import_efficient_kan,
         "fast_kan": import_fast_kan,
         "pykan": import_pykan,
-        "torch_conv_kan": import_dense,
+        "torch_conv_kan": _torch_conv_kan,
     }
 )
 

@@ -176,7 +176,7 @@ def split_layers(source: Source, markers: frozenset[str], *, gaps: bool) -> list
     Args:
         source: the tensors.
         markers: names that only a layer has; they tell where layers lie when `source` starts further out.
-        gaps: modules without weights (dropout) may have numbers, too: 0, 2, 4, … or 1, 3, 5, …
+        gaps: `layers` may hold dropout, too: 0, 2, 4, … or 1, 3, 5, …
 
     Raises:
         ModelError: if names do not belong to a layer, or a layer's number is missing.
@@ -197,7 +197,7 @@ def split_layers(source: Source, markers: frozenset[str], *, gaps: bool) -> list
         if not any(marker in found[index].tensors for marker in markers):
             raise ModelError(_stray(f"{found[index].name}.{next(iter(found[index].tensors))}", source, markers))
     wanted = [list(range(len(order)))]
-    if gaps:
+    if gaps and all(layer.name.startswith("layers.") for layer in found.values()):
         wanted += [list(range(first, first + 2 * len(order), 2)) for first in (0, 1)]
     if order not in wanted:
         missing = next(i for i in range(max(order) + 1) if i not in found)

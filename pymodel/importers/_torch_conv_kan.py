@@ -13,9 +13,9 @@ from pymodel.errors import ModelError
 from pymodel.importers._chain import Chain, check_chain, copy_
 from pymodel.importers._facts import Facts, activation_name, as_integer, as_pair
 from pymodel.importers._fast_kan import RBF_MARKERS, fast_kan_layer
-from pymodel.importers._layers import PReLUSplineLinear
 from pymodel.importers._source import Layer, Source, check_shape, split_layers
-from pymodel.layers import KAGNLinear, KANLayer
+from pymodel.importers._spline_facts import spline_facts
+from pymodel.layers import EfficientKANLinear, KAGNLinear, KANLayer, prelu_name
 
 __all__ = ["import_dense"]
 
@@ -46,18 +46,13 @@ def import_dense(source: Source, facts: Facts) -> Chain:
         else:
             result.append(_rbf(layer, facts))
     check_chain(layers, [(layer.in_features, layer.out_features) for layer in result], facts)
-    single = next((layer for layer, ours in zip(layers, result, strict=True) if ours.out_features == 1), None)
-    if single is not None and kinds[0] is _GRAM:
-        raise ModelError(
-            f"{single.label('norm.weight')!r} normalises one output to a constant; train the model with two outputs or more"
-        )
-    if kinds[0] is _GRAM:
-        result = _norms_first(layers, result)
+    if kinds[0] is not RBF_MARKERS:
+        result = _norms_apart(layers, result)
     return Chain(result)
 
 
 def _gram(layer: Layer, facts: Facts, *, first: bool) -> KAGNLinear:
-    """Return a `GRAMLayer` without its last steps, norm and SiLU, which are the next layer's first (`_norms_first`)."""
+    """Return a `GRAMLayer` without its last steps, norm and SiLU, which are the next layer's first (`_norms_apart`)."""
     names = ("beta_weights", "grams_basis_weights", "base_weights", "norm.weight", "norm.bias")
     beta, gram, base, *_ = layer.take(*names)
     if gram.dim() != 3 or gram.shape[2] < 2:
@@ -91,23 +86,36 @@ def _gram(layer: Layer, facts: Facts, *, first: bool) -> KAGNLinear:
     return result
 
 
-def _norms_first(layers: list[Layer], sums: list[KANLayer]) -> list[KANLayer]:
-    """Return `sums` with every `GRAMLayer`'s norm in front of the next layer, and a last layer that is norm and SiLU."""
-    result = [*sums, _silu(sums[-1].out_features)]
-    for layer, following in zip(layers, result[1:], strict=True):
-        assert isinstance(following, KAGNLinear)
+def _norms_apart(layers: list[Layer], sums: list[KANLayer]) -> list[KANLayer]:
+    """Return `sums` with what follows them in the library: a norm, then SiLU (`GRAMLayer`) or PReLU (`KANLayer`).
+
+    A Gram layer takes the norm and the SiLU of the one before it as its own first steps. The others, and the last one of
+    all, get a layer behind them with one edge per output and no basis.
+    """
+    result: list[KANLayer] = []
+    for index, (layer, ours) in enumerate(zip(layers, sums, strict=True)):
+        name = "norm" if "norm.weight" in layer.tensors else "layer_norm"
+        if ours.out_features == 1:
+            raise ModelError(
+                f"{layer.label(name + '.weight')!r} normalises one output to a constant; train the model with two outputs or more"
+            )
+        result.append(ours)
+        following = sums[index + 1] if index + 1 < len(sums) else None
+        if not isinstance(following, KAGNLinear):
+            slope = layer.tensors.get("prelu.weight")
+            following = _alone(ours.out_features, "silu" if slope is None else prelu_name(float(slope)))
+            result.append(following)
         norm = following.layernorm
         assert norm is not None
-        copy_(norm.weight, layer.tensors["norm.weight"])
-        copy_(norm.bias, layer.tensors["norm.bias"])
-        live: Any = layer.module
-        norm.eps = float(getattr(getattr(live, "norm", None), "eps", norm.eps))
+        copy_(norm.weight, layer.tensors[f"{name}.weight"])
+        copy_(norm.bias, layer.tensors[f"{name}.bias"])
+        norm.eps = float(getattr(getattr(layer.module, name, None), "eps", norm.eps))
     return result
 
 
-def _silu(n: int) -> KAGNLinear:
-    """Return a layer with `y_o = SiLU(LayerNorm(x)_o)`: one edge per output, and no basis."""
-    result = KAGNLinear(n, n, degree=1, norm="none", layernorm=True)
+def _alone(n: int, activation: str) -> KAGNLinear:
+    """Return a layer with `y_o = activation(LayerNorm(x)_o)`: one edge per output, and no basis."""
+    result = KAGNLinear(n, n, degree=1, norm="none", layernorm=True, activation=activation)
     copy_(result.base_weight, torch.eye(n))
     copy_(result.spline_weight, torch.zeros(n, n, 2))
     copy_(result.beta_weights, torch.zeros(2))
@@ -115,9 +123,10 @@ def _silu(n: int) -> KAGNLinear:
     return result
 
 
-def _spline(layer: Layer, facts: Facts) -> PReLUSplineLinear:
+def _spline(layer: Layer, facts: Facts) -> EfficientKANLinear:
+    """Return a `KANLayer` without its last steps, norm and PReLU, which are a layer of their own (`_norms_apart`)."""
     names = ("base_weight", "spline_weight", "layer_norm.weight", "layer_norm.bias", "prelu.weight")
-    base, spline, scale, shift, slope = layer.take(*names)
+    base, spline, *_ = layer.take(*names)
     if spline.dim() != 3:
         raise ModelError(
             f"{layer.label('spline_weight')!r} has shape {tuple(spline.shape)} where (outputs, inputs, G + k) was expected; "
@@ -133,35 +142,10 @@ def _spline(layer: Layer, facts: Facts) -> PReLUSplineLinear:
     activation = facts.need(
         "base_activation", "the activation of the base branch", getattr(live, "base_activation", None), activation_name
     )
-    result = PReLUSplineLinear(n_in, n_out, grid=size, order=order, range=ends, activation=activation)
+    result = EfficientKANLinear(n_in, n_out, grid=size, order=order, range=ends, activation=activation)
     copy_(result.base_weight, base)
     copy_(result.spline_weight, spline)
-    copy_(result.norm.weight, scale)
-    copy_(result.norm.bias, shift)
-    copy_(result.prelu.weight, slope)
-    result.norm.eps = float(getattr(getattr(live, "layer_norm", None), "eps", result.norm.eps))
     return result
-
-
-def spline_facts(facts: Facts, live: Any, n_basis: int) -> tuple[int, int, tuple[float, float]]:
-    """Return G, k and the range of B-splines whose grid is not in the state_dict.
-
-    Raises:
-        ModelError: if they are not given, or do not make `n_basis` functions.
-    """
-    ends = facts.need("grid_range", "the range of the splines' grid", getattr(live, "grid_range", None), as_pair)
-    size = facts.get("grid_size", getattr(live, "grid_size", None), as_integer)
-    order = facts.get("spline_order", getattr(live, "spline_order", None), as_integer)
-    if size is None and order is None:
-        facts.need("grid_size", f"how its {n_basis} basis functions split into grid intervals and spline order")
-    size = n_basis - order if size is None else size
-    order = n_basis - size if order is None else order
-    if size + order != n_basis or size < 1 or order < 1:
-        raise ModelError(
-            f"the facts grid_size {size} and spline_order {order} do not make the {n_basis} basis functions that the tensors "
-            "have; correct them"
-        )
-    return size, order, ends
 
 
 def _rbf(layer: Layer, facts: Facts) -> KANLayer:

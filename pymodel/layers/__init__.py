@@ -1,6 +1,6 @@
 """KAN layers for torch: float ones for training, and frozen ones that compute the KAN IR's integers."""
 
-from pymodel.layers._activations import ACTIVATIONS, NO_BASE, activate
+from pymodel.layers._activations import ACTIVATIONS, NO_BASE, activate, prelu_name, prelu_slope
 from pymodel.layers._bspline import cell_matrix, feature_table, uniform_knots
 from pymodel.layers._build import FAMILIES, build_kan, family_of
 from pymodel.layers._conv import ConvLayer, ConvSpec, convolve, pool_real
@@ -89,6 +89,8 @@ __all__ = [
     "load_frozen",
     "normalised",
     "pool_real",
+    "prelu_name",
+    "prelu_slope",
     "refuse_symbolic",
     "save_float",
     "save_frozen",

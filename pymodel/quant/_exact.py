@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pymodel.errors import ModelError
-from pymodel.layers import BSplineFunctions, Functions, GramFunctions, KnotFunctions, RbfFunctions
+from pymodel.layers import BSplineFunctions, Functions, GramFunctions, KnotFunctions, RbfFunctions, prelu_slope
 from pymodel.quant._functions import round_exact
 
 __all__ = ["DIGITS", "exact_activation", "exact_basis", "exact_functions", "round_values"]
@@ -49,6 +49,9 @@ def exact_activation(name: str, x: Number) -> Number:
     Raises:
         ModelError: if there is none of that name.
     """
+    slope = prelu_slope(name)
+    if slope is not None:
+        return x if x >= 0 else mpmath.mpf(slope) * x
     if name not in _ACTIVATIONS:
         raise ModelError(f"an activation must be one of {', '.join(_ACTIVATIONS)}, not {name!r}; choose one of these")
     return _ACTIVATIONS[name](x)

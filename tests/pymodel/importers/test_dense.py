@@ -203,6 +203,7 @@ QUANTIZABLE = [
     "conv-fast",
     "kagn",
     "kagn-degree-1",
+    "conv-kan",
 ]
 
 
