@@ -56,7 +56,6 @@ CONFIGS: dict[str, tuple[dict[str, object], str]] = {
     "widths do not fit the data": ({"model": {"widths": [3, 2]}}, "model.widths"),
     "empty widths": ({"model": {"widths": []}}, "model.widths"),
     "reversed range": ({"model": {"range": [2, -2]}}, "model.range"),
-    "family of a later version": ({"model": {"family": "pykan"}}, "pykan"),
     "unknown family": ({"model": {"family": "mlp"}}, "family"),
     "unknown source": ({"data": {"source": "sql"}}, "source"),
     "missing file": ({"data": {"path": "absent.csv"}}, "absent.csv"),
