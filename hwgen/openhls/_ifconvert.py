@@ -219,6 +219,10 @@ class Region:
             raise self.machine.refused("a pointer that may be null", "use arrays")
         return Choice(condition, yes, no)
 
+    def joined(self, edges: list[Edge]) -> Memory:
+        """Return the memory where the edges that leave a function meet."""
+        return self._merge(edges)
+
     def _merge(self, edges: list[Edge]) -> Memory:
         """Return the memory where paths meet; bytes that a path did not write are undefined there."""
         if len(edges) == 1:
@@ -340,5 +344,4 @@ def flatten(function: Function, interface: Interface, globals_: Mapping[str, Glo
     edges = region.run(order_of(function, interface.top), Memory())
     if not edges:
         raise machine.refused("a function that never returns", "let every path return")
-    memory = region._merge(edges)  # noqa: SLF001 - of this module
-    return Flat(builder, machine.finish(memory, region.returned))
+    return Flat(builder, machine.finish(region.joined(edges), region.returned))

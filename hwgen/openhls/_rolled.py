@@ -56,6 +56,8 @@ class Rolled:
         beat: elements of the input that an iteration takes.
         states: what iterations hand on.
         tables: the memories.
+        sends: operation of width 1: whether an iteration gives outputs; None: the last one does.
+        samples: how many iterations do; together they are the outputs of a sample.
     """
 
     builder: Builder
@@ -64,6 +66,8 @@ class Rolled:
     beat: int
     states: tuple[State, ...]
     tables: tuple[Table, ...]
+    sends: int | None = None
+    samples: int = 1
 
     @property
     def source(self) -> Port:

@@ -16,12 +16,12 @@ _STAGES = 4
 
 
 def is_rolled(project: Path) -> bool:
-    """Return whether a layer of the hls4ml project is a rolled loop, so that the whole project is built as a stream.
+    """Return whether a layer of the hls4ml project is a rolled loop or lies between streams, so that the whole project is built as a stream.
 
     Raises:
         ToolError: if the folder holds no project.
     """
-    return any(call.is_rolled for call in layer_calls(project, chain=False))
+    return any(call.is_rolled or call.is_stream for call in layer_calls(project, chain=False))
 
 
 def generate_stream(

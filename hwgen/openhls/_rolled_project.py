@@ -54,6 +54,11 @@ class LayerCall:
         """Whether its kernel is a loop that stays one."""
         return self.kernel in _ROLLED_KERNELS
 
+    @property
+    def is_stream(self) -> bool:
+        """Whether its kernel lies between streams."""
+        return self.kernel.endswith("_stream")
+
 
 _ROLLED_KERNELS = frozenset(("kan4ml::edge_rows", "kan4ml::kan_dense_rolled"))
 
@@ -114,10 +119,10 @@ def is_plain_chain(project: Path) -> bool:
     text = re.sub(r"^[ \t]*#ifndef __SYNTHESIS__\n.*?^[ \t]*#endif\n", "", text, flags=re.MULTILINE | re.DOTALL)
     text = re.sub(r"^[ \t]*#.*$", "", text, flags=re.MULTILINE)
     head = re.search(r"\bvoid \w+\(([^()]*)\)\s*\{", text)
-    if head is None or re.findall(r"(\w+)\[\d+\]", head[1]) != [sources[0], calls[-1].target]:
+    if head is None or re.findall(r"(\w+)(?:\[\d+\])?\s*(?:,|$)", head[1]) != [sources[0], calls[-1].target]:
         return False
     rest = _CALL.sub("", text[head.end() :])
-    rest = re.sub(r"\b\w+ \w+\[\d+\];", "", rest)
+    rest = re.sub(r"\b\w+ \w+\[\d+\];|\bhls::stream<\w+> \w+(\(\"\w+\"\))?;", "", rest)
     return re.sub(r"\s", "", text[: head.start()]) == "" and re.sub(r"\s", "", rest) == "}"
 
 

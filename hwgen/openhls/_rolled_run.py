@@ -166,11 +166,19 @@ def run_rolled(rolled: Rolled, X: IntArray) -> IntArray:
     """Return the outputs (rows, n_out) of the kernel for input integers `X` (rows, n_in)."""
     outputs = rolled.builder.program.outputs
     wanted = [outputs[p.name, k] for p in rolled.interface.outputs for k in range(p.count)]
-    runner = _Runner(rolled, [*wanted, *(s.following for s in rolled.states)])
+    sends = [] if rolled.sends is None else [rolled.sends]
+    runner = _Runner(rolled, [*wanted, *(s.following for s in rolled.states), *sends])
+    samples: list[IntArray] = []
     state = {s.number: np.full(X.shape[0], s.first, dtype=np.int64) for s in rolled.states}
     for r in range(rolled.trip):
         values = runner.run(r, X[:, r * rolled.beat : (r + 1) * rolled.beat], state)
         state = {s.number: values[s.following] for s in rolled.states}
+        if r == rolled.trip - 1 if rolled.sends is None else values[rolled.sends].any():
+            samples.append(_outputs(rolled, wanted, values))
+    return np.concatenate(samples, axis=1)
+
+
+def _outputs(rolled: Rolled, wanted: Sequence[int], values: dict[int, IntArray]) -> IntArray:
     widths = [p.width for p in rolled.interface.outputs for _ in range(p.count)]
     kinds = [p.signed for p in rolled.interface.outputs for _ in range(p.count)]
     columns = [

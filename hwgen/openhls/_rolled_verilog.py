@@ -77,7 +77,8 @@ class Layer:
     @property
     def result(self) -> Slots:
         """The outputs of a sample."""
-        return slots(self.rolled.interface.outputs)
+        once = slots(self.rolled.interface.outputs)
+        return Slots(once.count * self.rolled.samples, once.width, once.signed)
 
 
 def address_bits(table: Table) -> int:
@@ -204,8 +205,24 @@ def _concat(parts: list[str]) -> str:
     return "{" + ", ".join(reversed(parts)) + "}" if parts else "1'b0"
 
 
-def layer_verilog(layer: Layer) -> str:
-    """Return the modules of a layer: its memories, and their addresses and the proc around them."""
+def _collected(prefix: str, bits: int, samples: int) -> list[str]:
+    """Return the end of the proc's ports, and what makes one sample of several of its outputs."""
+    count = max(2, samples.bit_length())
+    return [
+        f"    .{SAMPLE}_data(part), .{SAMPLE}_valid(part_valid), .{SAMPLE}_ready(part_ready)\n  );",
+        f"  {prefix}_collect #(.WIDTH({bits}), .BEATS({samples}), .COUNT({count})) collect (",
+        "    .clk(clk), .rst(rst), .in_valid(part_valid), .in_ready(part_ready), .in_data(part),",
+        "    .out_valid(out_valid), .out_ready(out_ready), .out_data(out_data)\n  );",
+    ]
+
+
+def layer_verilog(layer: Layer, prefix: str) -> str:
+    """Return the modules of a layer: its memories, and their addresses and the proc around them.
+
+    Args:
+        layer: the layer.
+        prefix: of the modules that all layers share.
+    """
     rolled, source = layer.rolled, layer.source
     bits = max(1, (rolled.trip - 1).bit_length())
     stages = 2 * len(layer.levels)
@@ -259,9 +276,14 @@ def layer_verilog(layer: Layer) -> str:
         f"    .clk(clk), .rst(rst), .{BEAT}_data({_concat(beat)}), .{BEAT}_valid(valid_{stages}), "
         f".{BEAT}_ready(take_{stages}),"
     )
-    lines.append(f"    .{SAMPLE}_data(out_data), .{SAMPLE}_valid(out_valid), .{SAMPLE}_ready(out_ready)")
-    lines.append("  );")
+    if rolled.samples == 1:
+        lines.append(f"    .{SAMPLE}_data(out_data), .{SAMPLE}_valid(out_valid), .{SAMPLE}_ready(out_ready)")
+        lines.append("  );")
+    else:
+        lines += _collected(prefix, layer.result.bits // rolled.samples, rolled.samples)
     takes = [f"  wire take_{stages};"]
+    if rolled.samples > 1:
+        takes += ["  wire part_valid, part_ready;", f"  wire [{layer.result.bits // rolled.samples - 1}:0] part;"]
     for s in range(stages, 0, -1):  # a stage takes what comes if it is empty or hands on what it has
         takes += [f"  reg valid_{s};", f"  wire take_{s - 1} = ~valid_{s} | take_{s};"]
     body = "\n".join([*takes, *lines])

@@ -105,11 +105,12 @@ def proc_package(rolled: Rolled, name: str) -> tuple[str, Packed, int]:
     outs = slots(rolled.interface.outputs)
     results = [b.program.outputs[p.name, k] for p in rolled.interface.outputs for k in range(p.count)]
     following = [s.following for s in rolled.states]
-    packed = inputs_of(b, [*results, *following], STATE)
+    sends = [] if rolled.sends is None else [rolled.sends]
+    packed = inputs_of(b, [*results, *following, *sends], STATE)
     e = Emitter(b, first_id=1000)
     names = _cut_all(e, "in_data", packed)
     names |= {(STATE, s.number): f"s{s.number}" for s in rolled.states}
-    _write(e, [*results, *following], names)
+    _write(e, [*results, *following, *sends], names)
     states = [e.get(s.following, s.fact.width, s.fact.zeros) for s in rolled.states]
     parts = []
     for port in rolled.interface.outputs:
@@ -117,8 +118,9 @@ def proc_package(rolled: Rolled, name: str) -> tuple[str, Packed, int]:
             narrow = e.get(b.program.outputs[port.name, element], port.width)
             parts.append(e.cut(narrow, port.width, 0, outs.width, is_signed=port.signed))
     sample = e.node("y", "concat", outs.bits, ", ".join(reversed(parts)))
+    go = [e.get(number, 1) for number in sends]
     last = e.first_id + len(e.lines)
-    types = [f"bits[{s.fact.width}]" for s in rolled.states] + [f"bits[{outs.bits}]"]
+    types = [f"bits[{s.fact.width}]" for s in rolled.states] + [f"bits[{outs.bits}]"] + ["bits[1]" for _ in go]
     result = f"({', '.join(types)})"
     parameters = ", ".join(
         [f"in_data: bits[{packed.bits}] id=1"]
@@ -127,7 +129,7 @@ def proc_package(rolled: Rolled, name: str) -> tuple[str, Packed, int]:
     body = "\n".join(e.lines)
     function = (
         f"fn {name}_body({parameters}) -> {result} {{\n{body}\n"
-        f"  ret out{last}: {result} = tuple({', '.join([*states, sample])}, id={last})\n}}\n"
+        f"  ret out{last}: {result} = tuple({', '.join([*states, sample, *go])}, id={last})\n}}\n"
     )
     proc = _proc(rolled, name, packed.bits, outs.bits, result, last + 1)
     channels = (
@@ -164,7 +166,10 @@ def _proc(rolled: Rolled, name: str, beat: int, sample: int, result: str, first:
         node(f"n{k}", f"bits[{width}]", f"tuple_index(called, index={k}")
         node(f"c{k}", f"bits[{width}]", f"sel(last, cases=[n{k}, f{k}]")
     node("outputs", f"bits[{sample}]", f"tuple_index(called, index={len(rolled.states)}")
-    node("sent", "token", f"send(after, outputs, predicate=last, channel={SAMPLE}")
+    go = "last"
+    if rolled.sends is not None:
+        go = node("go", "bits[1]", f"tuple_index(called, index={len(rolled.states) + 1}")
+    node("sent", "token", f"send(after, outputs, predicate={go}, channel={SAMPLE}")
     for k, s in enumerate(rolled.states):
         node(f"keep{k}", "()", f"next_value(param=s{s.number}, value=c{k}")
     head = ", ".join([*parameters, f"init={{{', '.join(init)}}}"])
