@@ -108,7 +108,7 @@ OVERRIDES = {
     "data.path=3": r"data\.path must be text, not 3",
     "data.task=regression": r"model\.widths must end in 1 for a regression, not in 7",
     "quantize.input=12": None,
-    "quantize.method=dsq": "not available yet; use lsq",
+    "quantize.method=dsq": None,
     "hardware.synth=1": r"hardware\.synth must be true or false, not 1",
     "hardware.rtl=tables": r"hardware\.rtl must be a list, not 'tables'",
     "hardware.rtl=[vitis]": "engine 'vitis' is not available yet",
@@ -155,6 +155,30 @@ def test_wrong_values(design: Path, override: str) -> None:
     with pytest.raises(ConfigError, match=message) as info:
         load_config(design, [override])
     assert "\n" not in str(info.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "what"),
+    [
+        ({"family": "pykan", "widths": [13, 4, 3], "multiplication": 1}, "multiplication"),
+        ({"family": "fast_kan", "widths": [13, 3], "layernorm": True}, "layernorm"),
+    ],
+)
+def test_products_and_norms_are_no_tables(model: dict[str, Any], what: str, tmp_path: Path) -> None:
+    document: dict[str, Any] = {"data": {"source": "wine"}, "model": model}
+    with pytest.raises(ConfigError, match=f"builds edge tables only, which model.{what} is not; set hardware.rtl to"):
+        make_config(document, tmp_path)
+    for rtl in ([], ["openhls"]):
+        assert make_config(document | {"hardware": {"rtl": rtl}}, tmp_path).hardware.rtl == tuple(rtl)
+
+
+def test_grids_per_input_are_not_rolled(tmp_path: Path) -> None:
+    model = {"family": "pykan", "widths": [13, 3], "grid_per_input": True}
+    document: dict[str, Any] = {"data": {"source": "wine"}, "model": model, "hardware": {"reuse_factor": 13}}
+    with pytest.raises(ConfigError, match="a basis table per input, which rolled kernels do not read"):
+        make_config(document, tmp_path)
+    document["hardware"]["strategy"] = "edge_table"
+    make_config(document, tmp_path)
 
 
 def test_wide_codes_need_no_tables(design: Path) -> None:

@@ -47,7 +47,7 @@ BAD: list[tuple[type, dict[str, Any], str]] = [
     (ModelSettings, {"widths": (3, 1), "range": (1, 2, 3)}, r"must be a pair"),
     (ModelSettings, {"widths": (3, 1), "name": "../../x"}, "plain identifier"),
     (ModelSettings, {"widths": (3, 1), "name": "x" * 40}, "at most 32 characters"),
-    (QuantizeSettings, {"method": "qil"}, "not available yet; use lsq"),
+    (QuantizeSettings, {"method": "ptq"}, r"quantize\.method must be one of lsq, .*not 'ptq'"),
     (QuantizeSettings, {"method": "foo"}, r"quantize\.method must be one of lsq"),
     (QuantizeSettings, {"activations": 13}, r"quantize\.activations must be an integer from \d to 12, not 13"),
     (QuantizeSettings, {"activations": True}, r"quantize\.activations"),
