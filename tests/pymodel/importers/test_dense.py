@@ -8,15 +8,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import mpmath
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
 
+from pymodel.errors import ModelError
 from pymodel.importers import load
-from pymodel.layers import KAN, FrozenKAN
+from pymodel.layers import KAN, FrozenKAN, activate, prelu_name, prelu_slope
 from pymodel.quant import freeze, quantize_model
+from pymodel.quant._exact import exact_activation
 from pymodel.settings import QuantizeSettings
 from tests.conformance import LayerConformance
 from tests.pymodel.importers import peers
@@ -214,6 +217,22 @@ class TestImportedModels(LayerConformance):
     @classmethod
     def frozen(cls, request: pytest.FixtureRequest) -> FrozenKAN:
         return _frozen(CASES[request.param])
+
+
+@pytest.mark.parametrize("slope", [0.25, 0.0, -0.7, 1.0, 3.3e-5])
+def test_a_prelu_is_an_activation_by_name(slope: float) -> None:
+    """Its name is a plain identifier that says the float32 slope exactly; in float and in 50 digits."""
+    name = prelu_name(slope)
+    assert name.isidentifier()
+    exact = prelu_slope(name)
+    assert exact == float(torch.tensor(slope))
+    x = torch.linspace(-3.0, 3.0, 13, dtype=torch.float64)
+    assert torch.equal(activate(name, x), functional.prelu(x, torch.tensor([exact], dtype=torch.float64)))
+    with mpmath.workdps(50):
+        assert [float(exact_activation(name, mpmath.mpf(v))) for v in x.tolist()] == activate(name, x).tolist()
+    assert prelu_slope("prelu") is None
+    with pytest.raises(ModelError, match="an activation must be one of"):
+        activate("prelu_25", x)
 
 
 def test_eight_bits_change_little() -> None:
