@@ -91,7 +91,8 @@ class DataSettings:
         seed: of both splits.
         threshold: makes every feature one bit: 1 where its raw value is at least this, 0 below (family table).
         scale: `minmax` maps `[0, max]` (images) onto the model's range, `standard` maps mean +- 3 standard deviations
-            onto it; `auto` takes `minmax` for images and `standard` for tables; `none` leaves features as they are.
+            onto it; `auto` takes `minmax` for images and `standard` for tables; `none` leaves features
+            and targets as they are.
 
     Raises:
         ConfigError: for a value out of range or fields that do not combine.

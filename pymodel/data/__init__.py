@@ -61,7 +61,8 @@ def load(settings: DataSettings, input_range: tuple[float, float] = (-2.0, 2.0))
         offset, scale = standard_map(x_train, low, high)
     if not scale.any():
         raise DataError(f"every feature of data source {settings.source!r} is constant; check the columns")
-    target_offset, target_scale = (0.0, 1.0) if classification else target_map(y_train)
+    as_it_is = classification or settings.scale == "none"
+    target_offset, target_scale = (0.0, 1.0) if as_it_is else target_map(y_train)
     if target_scale == 0.0:
         raise DataError(f"the target {raw.target!r} is constant in the training rows; check the label column")
     host = HostSpec(

@@ -25,6 +25,8 @@ def _tolerance(values: Tensor) -> float:
 
 def round_number(value: float, tolerance: float) -> float:
     """Return the number of fewest digits within `tolerance` of `value`: 1.0 for 0.99999994."""
+    if abs(value) <= tolerance:
+        return 0.0
     for digits in range(1, 9):
         short = float(f"{value:.{digits}g}")
         if abs(short - value) <= tolerance:

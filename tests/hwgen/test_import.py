@@ -15,7 +15,9 @@ from torch import nn
 from hwgen import cli
 from hwgen.config import load_config
 from hwgen.report import load_report
+from pymodel.data import load as load_data
 from pymodel.importers import load
+from pymodel.settings import DataSettings
 from tests.pymodel.importers import peers
 
 LABELS = np.array(["no", "yes"])
@@ -92,6 +94,16 @@ def test_a_build_from_a_checkpoint(
     again = load(kept, family=section["family"], **section["facts"])
     x = torch.randn(20, 3)
     torch.testing.assert_close(again(x), model(x), rtol=1e-5, atol=1e-5)
+
+
+def test_unscaled_data_are_what_the_network_takes_and_gives(tmp_path: Path) -> None:
+    """Neither features nor a regression's target are mapped: the network's outputs are the target."""
+    lines = ["a,b,y", *(f"{i / 7},{100 - i},{3 * i + 50}" for i in range(30))]
+    (tmp_path / "rows.csv").write_text("\n".join(lines))
+    settings = DataSettings("csv", path=tmp_path / "rows.csv", label="y", task="regression", scale="none")
+    host = load_data(settings, (-1.0, 1.0)).host
+    assert (host.feature_offset, host.feature_scale) == ((0.0, 0.0), (1.0, 1.0))
+    assert (host.target_offset, host.target_scale) == (0.0, 1.0)
 
 
 REFUSED = {
