@@ -11,6 +11,7 @@ from typing import Any
 from hls4ml.converters import register_pytorch_layer_handler
 from hls4ml.converters.pytorch_to_hls import PyTorchModelReader, get_supported_pytorch_layers
 from hls4ml.utils.torch import CustomFXTracer
+from torch import nn
 from torch.fx import map_arg
 
 from hwgen.plugin._images import output_shape, read_as_images
@@ -32,23 +33,6 @@ __all__ = ["register_torch_handlers"]
 
 #: How hls4ml's reader sees :class:`~pymodel.layers.FrozenKANConv`.
 _CONV_NAME = "FrozenKANWindows"
-
-#: Modules of kan4ml that hold no integers yet; hls4ml knows modules by the names of their classes.
-_UNFROZEN = (
-    "EfficientKAN",
-    "EfficientKANLinear",
-    "FastKAN",
-    "FastKANLinear",
-    "KAGN",
-    "KAGNLinear",
-    "PyKAN",
-    "PyKANLinear",
-    "QuantKAN",
-    "QuantKANLinear",
-    "InputQuantizer",
-    "ActivationQuantizer",
-    "TensorQuantizer",
-)
 
 
 def _frozen_layer(
@@ -79,12 +63,14 @@ def _frozen_layer(
     return layer, shape
 
 
-def _unfrozen_layer(operation: str, layer_name: str, *_: Any) -> tuple[dict[str, Any], list[int | None]]:
-    """Refuse a layer that still computes with floats."""
-    raise ModelError(
-        f"{layer_name} is a trainable {operation}, which has no integers to build hardware from; freeze the model "
-        "(pymodel.quant.freeze) and convert the frozen one"
-    )
+def _check_frozen(model: nn.Module) -> None:
+    """Refuse layers of ours that still compute with floats."""
+    for name, module in model.named_modules():
+        if type(module).__module__.startswith("pymodel.") and not isinstance(module, FrozenKAN | FrozenLayer):
+            raise ModelError(
+                f"{name or 'model'} is a trainable {type(module).__name__}, which has no integers to build hardware from; "
+                "freeze the model (pymodel.quant.freeze) and convert the frozen one"
+            )
 
 
 def _keep_whole() -> None:
@@ -119,8 +105,8 @@ def _prepare_reader() -> None:
 
     def __init__(self: Any, config: dict[str, Any]) -> None:  # noqa: N807 - replaces a method of that name
         model = config["PytorchModel"]
-        if type(model).__module__.startswith("pymodel.") and type(model).__name__ in _UNFROZEN:
-            _unfrozen_layer(type(model).__name__, "model")
+        if isinstance(model, nn.Module):  # or the path of one, which hls4ml loads
+            _check_frozen(model)
         if config.get("InputShape") is None:
             config["InputShape"] = config.get(INPUT_SHAPE) or _inferred_shape(model)
         read_as_images(config)
@@ -200,8 +186,6 @@ def register_torch_handlers() -> None:
         names = [frozen.__name__ for frozen in (FrozenKANLinear, FrozenProduct, FrozenNorm, FrozenPool)]
         for frozen in (*names, _CONV_NAME):
             register_pytorch_layer_handler(frozen, _frozen_layer)
-        for unfrozen in _UNFROZEN:
-            register_pytorch_layer_handler(unfrozen, _unfrozen_layer)
         _keep_whole()
         _prepare_reader()
         _check_outputs()

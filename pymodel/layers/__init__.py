@@ -15,6 +15,7 @@ from pymodel.layers._conv_families import (
 from pymodel.layers._efficient_kan import MAX_ORDER, EfficientKAN, EfficientKANLinear
 from pymodel.layers._fast_kan import FastKAN, FastKANLinear
 from pymodel.layers._float_file import load_float, save_float
+from pymodel.layers._fold import AfterPReLU, FoldedLayer, fold
 from pymodel.layers._frozen import INPUT_NAME, FrozenKAN, frozen_layer
 from pymodel.layers._frozen_arithmetic import FrozenNorm, FrozenProduct, normalised
 from pymodel.layers._frozen_file import load_frozen, save_frozen
@@ -44,6 +45,7 @@ __all__ = [
     "KAN",
     "MAX_ORDER",
     "NO_BASE",
+    "AfterPReLU",
     "BSplineFunctions",
     "CoderFacts",
     "ConvLayer",
@@ -56,6 +58,7 @@ __all__ = [
     "FastKANConv1d",
     "FastKANConv2d",
     "FastKANLinear",
+    "FoldedLayer",
     "FrozenKAN",
     "FrozenKANConv",
     "FrozenKANLinear",
@@ -81,6 +84,7 @@ __all__ = [
     "family_of",
     "feature_table",
     "fit_curves",
+    "fold",
     "frozen_layer",
     "gram_factor",
     "gram_values",

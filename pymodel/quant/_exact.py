@@ -5,7 +5,7 @@ Every table of the chain comes from here, once; the stations share tables, not c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from types import MappingProxyType
 from typing import Any, Final
@@ -15,7 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from pymodel.errors import ModelError
-from pymodel.layers import BSplineFunctions, Functions, GramFunctions, KnotFunctions, RbfFunctions, prelu_slope
+from pymodel.layers import (
+    AfterPReLU,
+    BSplineFunctions,
+    Functions,
+    GramFunctions,
+    KnotFunctions,
+    RbfFunctions,
+    prelu_slope,
+)
 from pymodel.quant._functions import round_exact
 
 __all__ = ["DIGITS", "exact_activation", "exact_basis", "exact_functions", "round_values"]
@@ -57,7 +65,7 @@ def exact_activation(name: str, x: Number) -> Number:
     return _ACTIVATIONS[name](x)
 
 
-def exact_basis(knots: _Reals, order: int, points: _Reals) -> list[list[Fraction]]:
+def exact_basis(knots: _Reals, order: int, points: Iterable[float | Fraction]) -> list[list[Fraction]]:
     """Return the B-splines on `knots` at `points`, exactly: (C, n_basis) rationals.
 
     The recursion of Cox and de Boor on the float64 knots and points as they are; half-open intervals, as scipy's. Where
@@ -72,7 +80,7 @@ def exact_basis(knots: _Reals, order: int, points: _Reals) -> list[list[Fraction
     n_basis = len(t) - order - 1
     rows = []
     for point in points:
-        x = Fraction(float(point))
+        x = point if isinstance(point, Fraction) else Fraction(float(point))
         row = [Fraction(0)] * n_basis
         cell = next((j for j in range(len(t) - 1) if t[j] <= x < t[j + 1]), None)
         if cell is not None:
@@ -105,15 +113,31 @@ def _gram(functions: GramFunctions, z: Number) -> list[Number]:
     return [_silu(value) for value in values]
 
 
-def exact_functions(functions: Functions, points: _Reals) -> tuple[list[Number], list[list[Number]]]:
+def _mpf(point: float | Fraction) -> Number:
+    if isinstance(point, Fraction):
+        return mpmath.mpf(point.numerator) / mpmath.mpf(point.denominator)
+    return mpmath.mpf(float(point))
+
+
+def _past(functions: AfterPReLU, point: float | Fraction) -> Fraction:
+    x = Fraction(point) if isinstance(point, Fraction) else Fraction(float(point))
+    return x if x >= 0 else Fraction(functions.slope) * x
+
+
+def exact_functions(
+    functions: Functions, points: Iterable[float | Fraction]
+) -> tuple[list[Number], list[list[Number]]]:
     """Return the base activation (C,) and the basis values (T*C, n_basis) at `points`: rationals, or mpf of 50 digits.
 
     Args:
         functions: of a layer.
-        points: (C,), the inputs as float64 numbers.
+        points: (C,), the inputs as float64 numbers, or rationals.
     """
+    if isinstance(functions, AfterPReLU):
+        return exact_functions(functions.inner, [_past(functions, x) for x in points])
+    points = list(points)
     with mpmath.workdps(DIGITS):
-        inputs = [exact_activation(functions.before, mpmath.mpf(float(x))) for x in points]
+        inputs = [exact_activation(functions.before, _mpf(x)) for x in points]
         base = [exact_activation(functions.activation, z) for z in inputs]
         if isinstance(functions, BSplineFunctions):
             return base, list(exact_basis(functions.knots, functions.order, points))

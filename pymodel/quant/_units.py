@@ -21,6 +21,7 @@ from torch import Tensor
 from pymodel.errors import ModelError
 from pymodel.ir import Basis, BasisKind, BasisRom, BSplineArith, GramArith, Implementation, IntArray, RbfArith
 from pymodel.layers import (
+    AfterPReLU,
     BSplineFunctions,
     Functions,
     GramFunctions,
@@ -102,6 +103,9 @@ def rom_from_dense(functions: Functions, points: _Reals, dense: IntArray, lsb: f
 
     A B-spline has a window of `k + 1`; Gaussians one that holds what did not round to 0; polynomials have them all.
     """
+    if isinstance(functions, AfterPReLU):
+        points = np.where(points >= 0, points, functions.slope * points)
+        functions = functions.inner
     n_basis = dense.shape[1]
     order, scale = 0, 1.0
     if isinstance(functions, BSplineFunctions):
@@ -299,12 +303,14 @@ def make_unit(
     if implementation is Implementation.ROM:
         dense, lsb = round_dense(functions, points, bits, scales)
         return rom_from_dense(functions, points, dense, lsb)
-    lsb = 1.0 if isinstance(functions, KnotFunctions) else unit_lsb(functions, _peak(functions), bits)
+    lsb = 1.0 if isinstance(functions, KnotFunctions | AfterPReLU) else unit_lsb(functions, _peak(functions), bits)
     match functions:
         case BSplineFunctions():
             return _bspline(functions, low, step, n_codes, bits, lsb)
         case RbfFunctions():
             return _rbf(functions, low, step, n_codes, bits, lsb)
+        case AfterPReLU():
+            raise ModelError("a basis unit in arithmetic has no PReLU before it; quantize with the implementation rom")
         case KnotFunctions():
             raise ModelError(
                 "a basis unit in arithmetic needs a uniform grid, but the grids follow the data; quantize with the "
