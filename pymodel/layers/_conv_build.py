@@ -106,9 +106,9 @@ def conv_family_of(model: KAN, first: ConvLayer) -> tuple[str, dict[str, Any]]:
             raise ModelError(f"a {type(first).__name__} belongs to no family that kan4ml stores; give one of ours")
 
 
-def _sizes(value: object) -> bool:
-    pair = isinstance(value, list) and len(value) == 2
-    return all(type(v) is int and 0 <= v <= 1 << 16 for v in (value if pair else [value]))  # type: ignore[attr-defined]
+def _sizes(value: object, *, pair: bool) -> bool:
+    numbers = value if pair and isinstance(value, list) and len(value) == 2 else [value]
+    return all(type(v) is int and 0 <= v <= 1 << 16 for v in numbers)
 
 
 def conv_from_json(conv: list[Any], image: list[Any], file: str) -> tuple[tuple[ConvSpec, ...], _Image]:
@@ -116,7 +116,6 @@ def conv_from_json(conv: list[Any], image: list[Any], file: str) -> tuple[tuple[
 
     Raises:
         ModelError: if a field is missing, unknown, or no size.
-        MalformedError: likewise.
     """
     if len(image) != 3 or not all(type(v) is int and 0 < v <= 1 << 16 for v in image):
         raise ModelError(f"{file}: image must be height, width and channels, not {image}; train the model again")
@@ -125,9 +124,12 @@ def conv_from_json(conv: list[Any], image: list[Any], file: str) -> tuple[tuple[
     types = {f.name: str if f.name == "pool" else object for f in fields(ConvSpec)}
     specs = []
     for index, value in enumerate(conv):
-        f: Fields = check_fields(value, f"conv[{index}]", **types)
-        if not all(_sizes(v) for name, v in f.items() if name != "pool"):
-            raise MalformedError(f"conv[{index}] must hold sizes, or pairs of them; train the model again")
+        try:
+            f: Fields = check_fields(value, f"conv[{index}]", **types)
+        except MalformedError as error:
+            raise ModelError(f"{file}: {error}") from None
+        if not all(_sizes(v, pair=name not in ("channels", "groups")) for name, v in f.items() if name != "pool"):
+            raise ModelError(f"{file}: conv[{index}] must hold sizes, or pairs of them; train the model again")
         parts: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in f.items()}
         specs.append(ConvSpec(**parts))
     return tuple(specs), (image[0], image[1], image[2])

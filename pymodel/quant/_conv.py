@@ -22,8 +22,8 @@ from pymodel.quant._tables import CodeTables
 
 __all__ = ["AVERAGE_SHIFT", "QuantKANConv", "average_constants"]
 
-#: An average over a number of pixels that is no power of two multiplies by `round(2^16 / pixels)`.
-AVERAGE_SHIFT = 16
+#: An average over a number of pixels that is no power of two multiplies by `round(2^18 / pixels)`.
+AVERAGE_SHIFT = 18
 
 
 def average_constants(pixels: int) -> tuple[int, int]:
