@@ -1,4 +1,4 @@
-// The four dense layers between streams: several samples one after the other, beats of several sizes at both ends. Each
+// The dense layers, products and norms between streams: several samples one after the other, beats of several sizes at both ends. Each
 // must give the numbers of its kernel, which has a bench of its own, and leave nothing in the stream.
 #include "check.h"
 #include "kan4ml/dense_stream.h"
@@ -147,8 +147,9 @@ struct tables {
 #define FORM(NAME, KERNEL)                                                                                             \
     template <class CONFIG>                                                                                            \
     struct NAME {                                                                                                      \
+        static const unsigned n_out = CONFIG::n_out;                                                                   \
         template <class... TABLES>                                                                                     \
-        static void kernel(const in_T x[N_IN], out_T y[N_OUT], const TABLES &...t) {                                   \
+        static void kernel(const in_T x[N_IN], out_T y[n_out], const TABLES &...t) {                                   \
             kan4ml::KERNEL<in_T, out_T, CONFIG>(x, y, t...);                                                           \
         }                                                                                                              \
         template <class data_T, class res_T, class... TABLES>                                                          \
@@ -160,6 +161,42 @@ FORM(dense, kan_dense);
 FORM(rolled, kan_dense_rolled);
 FORM(edges, edge_table);
 FORM(rows, edge_rows);
+FORM(products, product);
+FORM(norms, layer_norm);
+
+struct product_config {
+    static const unsigned n_in = N_IN;
+    static const unsigned n_out = N_OUT;
+    static const unsigned max_arity = 2;
+    static const unsigned reuse_factor = 1;
+    static const unsigned shift = 3;
+    typedef ap_int<12> product_t;
+    typedef ap_int<5> mult_t;
+    typedef ap_int<12> bias_t;
+    typedef ap_int<18> sum_t;
+};
+
+struct norm_config {
+    static const unsigned n_in = N_IN;
+    static const unsigned n_out = 2 * N_IN; // the inputs pass
+    static const unsigned reuse_factor = 1;
+    static const bool passes = true;
+    static const unsigned table_bits = 4;
+    static const unsigned table_fraction = 6;
+    static const unsigned fraction = 5;
+    static const unsigned n_table = 12;
+    static const unsigned length = 18;
+    static const unsigned shift = 4;
+    typedef coder_config coder;
+    typedef ap_int<12> mean_t;
+    typedef ap_int<20> variance_t;
+    typedef ap_uint<8> root_t;
+    typedef ap_int<20> product_t;
+    typedef ap_int<13> normal_t;
+    typedef ap_int<5> gamma_t;
+    typedef ap_int<12> beta_t;
+    typedef ap_int<20> sum_t;
+};
 
 template <class FORM, unsigned IN, unsigned OUT, class... TABLES>
 static void layer(tb::Random &random, const TABLES &...t) {
@@ -181,13 +218,13 @@ static void layer(tb::Random &random, const TABLES &...t) {
     for (unsigned s = 0; s < SAMPLES; s++) {
         FORM::template stream<data_T, res_T>(x, y, t...);
         check.equal("beats left", (long long)x.size(), (SAMPLES - 1 - s) * (N_IN / IN));
-        check.equal("beats written", (long long)y.size(), (s + 1) * (N_OUT / OUT));
+        check.equal("beats written", (long long)y.size(), (s + 1) * (FORM::n_out / OUT));
     }
     for (unsigned s = 0; s < SAMPLES; s++) {
-        out_T expected[N_OUT];
+        out_T expected[FORM::n_out];
         FORM::kernel(values[s], expected, t...);
         res_T beat;
-        for (unsigned o = 0; o < N_OUT; o++) {
+        for (unsigned o = 0; o < FORM::n_out; o++) {
             if (o % OUT == 0) {
                 beat = y.read();
             }
@@ -210,6 +247,11 @@ static void layers(unsigned long long seed) {
     layer<rolled<spline_config<R>>, IN, OUT>(random, t.mult, t.offset, t.basis, t.groups, t.banks, t.ms, t.bias);
     layer<edges<edge_config<1>>, IN, OUT>(random, t.mult, t.offset, t.edge_input, t.edge_output, t.edges, t.edge_bias);
     layer<rows<edge_config<R>>, IN, OUT>(random, t.mult, t.offset, t.rows, t.edge_bias);
+    const unsigned char first[N_OUT] = {0, 1, 3, 4}, arity[N_OUT] = {1, 2, 1, 2};
+    layer<products<product_config>, IN, OUT>(random, first, arity, t.ms, t.edge_bias);
+    const unsigned char epsilon[1] = {3};
+    const unsigned char roots[12] = {121, 109, 100, 93, 88, 83, 79, 75, 72, 69, 67, 65};
+    layer<norms<norm_config>, IN, OUT>(random, epsilon, roots, t.mult, t.bias, t.mult, t.offset);
 }
 
 int main() {
