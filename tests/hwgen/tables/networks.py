@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from pymodel.ir import AffineCoder, EdgeTable, FixedPoint, IntArray, KanIR
-from tests.hwgen.tables.designs import edge_table, program
+from tests.hwgen.tables.designs import coder, edge_table, program, unsigned
 
-__all__ = ["random_network"]
+__all__ = ["random_network", "shared_layer"]
 
 Rng = np.random.Generator
 
@@ -70,3 +70,18 @@ def random_network(seed: int) -> KanIR:
         layers.append(layer)
         kind, source, n_in = layer.out_type, layer.name, n_out
     return program(in_type, *layers)
+
+
+def shared_layer(seed: int, n_in: int, n_out: int) -> KanIR:
+    """Return a layer of 4-bit codes whose outputs tables saturate: narrow, wide, shifted and equal tables."""
+    rng = np.random.default_rng(seed)
+    span = 1 << rng.integers(1, 9, (n_in, 1, n_out))
+    tables = rng.integers(0, span, (n_in, 16, n_out)) << rng.choice([0, 0, 0, 1, 2], (n_in, 1, n_out))
+    tables[rng.integers(n_in)] = tables[0]
+    total = int(tables.max(axis=1).sum(axis=0).max())
+    shift = max(0, total.bit_length() - 5)
+    node = edge_table(
+        "a", "x", tables - int(rng.integers(0, 3)), out_type=unsigned(4), coder=coder(1, 0, 0, 16),
+        bias=rng.integers(-total // 2, total // 2 + 1, n_out).tolist(), shift=shift,
+    )  # fmt: skip
+    return program(unsigned(4), node)

@@ -13,25 +13,8 @@ from hwgen.tables._design import plan_network
 from hwgen.tables._edges import make_edge
 from hwgen.tables._exchange import Sites, exchange
 from hwgen.tables.netlist import Adder, LayerNetlist, Register, Table
-from pymodel.ir import KanIR
-from tests.hwgen.tables.designs import coder, edge_table, program, unsigned
-from tests.hwgen.tables.networks import random_network
+from tests.hwgen.tables.networks import random_network, shared_layer
 from tests.hwgen.tables.test_netlist import check
-
-
-def _layer(seed: int, n_in: int, n_out: int, width: int = 4) -> KanIR:
-    """Return a layer of 4-bit codes whose outputs tables saturate: narrow, wide, shifted and equal tables."""
-    rng = np.random.default_rng(seed)
-    span = 1 << rng.integers(1, 9, (n_in, 1, n_out))
-    tables = rng.integers(0, span, (n_in, 16, n_out)) << rng.choice([0, 0, 0, 1, 2], (n_in, 1, n_out))
-    tables[rng.integers(n_in)] = tables[0]
-    total = int(tables.max(axis=1).sum(axis=0).max())
-    shift = max(0, total.bit_length() - 5)
-    node = edge_table(
-        "a", "x", tables - int(rng.integers(0, 3)), out_type=unsigned(width), coder=coder(1, 0, 0, 16),
-        bias=rng.integers(-total // 2, total // 2 + 1, n_out).tolist(), shift=shift,
-    )  # fmt: skip
-    return program(unsigned(4), node)
 
 
 def _sums_in_last_cycle(netlist: LayerNetlist) -> int:
@@ -42,7 +25,7 @@ def _sums_in_last_cycle(netlist: LayerNetlist) -> int:
 def test_layers_of_chains_equal_the_reference(n_in: int) -> None:
     late = 0
     for seed in range(6):
-        ir = _layer(seed, n_in, 2 + seed)
+        ir = shared_layer(seed, n_in, 2 + seed)
         (netlist,), (plain,) = check(ir, Passes(), 200), check(ir, Passes(chains=False), 50)
         assert netlist.latency <= plain.latency
         assert _sums_in_last_cycle(netlist) > 0
@@ -114,6 +97,6 @@ def test_an_exchange_moves_tables_within_outputs_and_costs_fewer_sites() -> None
 
 
 def test_the_plan_of_a_layer_does_not_depend_on_when_it_is_made() -> None:
-    ir = _layer(3, 16, 5)
+    ir = shared_layer(3, 16, 5)
     first, second = (plan_network(ir, Passes())["a"].tables for _ in range(2))
     assert [t.entries.tolist() for t in first] == [t.entries.tolist() for t in second]

@@ -12,12 +12,12 @@ import pytest
 
 from hwgen.tables import Passes, TablesDesign, generate
 from pymodel.errors import IRError
-from pymodel.ir import FixedPoint, IntArray, KanIR, to_edge_tables
+from pymodel.ir import EdgeTable, FixedPoint, IntArray, KanIR, to_edge_tables
 from pymodel.reference import Reference
 from sim.cosim import cosim
 from tests.hwgen.tables import verilator
 from tests.hwgen.tables.designs import PART, coder, edge_table, program, tiny, unsigned
-from tests.hwgen.tables.networks import random_network
+from tests.hwgen.tables.networks import random_network, shared_layer
 from tests.strategies import corner_inputs, random_inputs, random_ir
 
 pytestmark = pytest.mark.rtl
@@ -38,7 +38,7 @@ def _random_program(seed: int) -> tuple[KanIR, IntArray]:
             tables = to_edge_tables(ir)
         except IRError:
             continue
-        if all(node.alive.any() for node in tables.layers):
+        if all(isinstance(node, EdgeTable) and node.alive.any() for node in tables.layers):
             return ir, np.concatenate([corner_inputs(ir), random_inputs(ir, _N_VECTORS, rng)])
     raise AssertionError
 
@@ -96,6 +96,8 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, lis
     for seed in range(_N_NETWORKS):
         network, rng = random_network(seed), np.random.default_rng(seed)
         cases.append((network, np.concatenate([corner_inputs(network), random_inputs(network, 500, rng)])))
+    chains = shared_layer(3, 16, 5)
+    cases.append((chains, random_inputs(chains, 500, np.random.default_rng(5))))
     designs = [
         generate(ir, folder / f"n{k}", part=PART, clock_ns=5.0, vectors=X, prefix=f"n{k}", passes=_passes(k))
         for k, (ir, X) in enumerate(cases)
@@ -165,7 +167,12 @@ def test_one_table_constant_changed_in_the_verilog_is_found(tmp_path: Path) -> N
 
 def test_verilator_has_nothing_to_say(tmp_path: Path) -> None:
     ir, _ = _random_program(7)
-    for name, program_ in (("tiny", tiny()), ("wide", _wide_tables()), ("random", ir)):
+    for name, program_ in (
+        ("tiny", tiny()),
+        ("wide", _wide_tables()),
+        ("random", ir),
+        ("chains", shared_layer(3, 16, 5)),
+    ):
         design = generate(program_, tmp_path / name, part=PART, clock_ns=5.0)
         assert verilator.lint(design, design.axis_top) == ""
         for bench in design.testbenches:
