@@ -354,6 +354,8 @@ def _sentence(error: Mapping[str, Any]) -> str:
     if location[:2] == ["hardware", "reuse_factor"]:  # pydantic names one alternative of the three
         value = _show(error["input"])
         return f"hardware.reuse_factor must be an integer, {ALL_INPUTS}, or a list of these, not {value}; change it"
+    if location[:2] == ["model", "conv"] and len(location) > 4:  # likewise
+        return f"{_dotted(location[:4])} must be an integer or a pair of them, not {_show(error['input'])}; change it"
     key, kind = _dotted(location), str(error["type"])
     if kind in ("unexpected_keyword_argument", "extra_forbidden"):
         return f"the configuration has the unknown key {key!r}; {suggest(str(location[-1]), _keys(location[:-1]))}"
@@ -379,7 +381,8 @@ def _dotted(location: Iterable[int | str]) -> str:
 
 def _keys(location: Sequence[int | str]) -> list[str]:
     """Return the keys that are known in the section at `location`."""
-    return [item.name for item in dataclasses.fields(_SECTIONS.get(_dotted(location), Config))]
+    section = _dotted(part for part in location if not isinstance(part, int))
+    return [item.name for item in dataclasses.fields(_SECTIONS.get(section, Config))]
 
 
 def _show(value: object) -> str:
