@@ -2,9 +2,10 @@
 
     python bench/openhls.py fuzz FIRST FILES    files of 60 random C++ programs: LLVM's JIT == XLS; file 0 also through g++ and Verilator
     python bench/openhls.py kernels [NAME ...]  chains of layers with all basis units and base branches: C++ -> RTL == numba
+    python bench/openhls.py conv                convolutions 8x8x1 -> 6x6x4 of 3x3 between streams: C++ -> RTL == numba
 
-Results go to `bench/results/openhls_fuzz.json`, a part per call, `total` over all parts, and `openhls_kernels.json`, a
-part per chain. `make fuzz` runs all 34 files. Seconds are wall time of this machine.
+Results go to `bench/results/openhls_fuzz.json`, a part per call, `total` over all parts, `openhls_kernels.json`, a part
+per chain, and `openhls_conv.json`. `make fuzz` runs all 34 files. Seconds are wall time of this machine.
 """
 
 from __future__ import annotations
@@ -34,15 +35,17 @@ from hwgen.openhls._csim import ap_types_folder, compile_csim, run_csim_kernel  
 from hwgen.openhls._kernel import Kernel, PortSpec, lower_kernel  # noqa: E402
 from hwgen.openhls._pipeline import make_pipeline  # noqa: E402
 from hwgen.openhls._verilog import Pipeline, Shown, write_rtl  # noqa: E402
-from pymodel.ir import EdgeTable, HostSpec, IntArray, KanIR, Task  # noqa: E402
+from pymodel.ir import ConvGeometry, EdgeTable, FixedPoint, HostSpec, IntArray, KanIR, Task  # noqa: E402
 from pymodel.layers import KAN, EfficientKANLinear, FastKANLinear, FrozenKAN, KAGNLinear  # noqa: E402
 from pymodel.quant import freeze, quantize_model  # noqa: E402
 from pymodel.reference import Reference  # noqa: E402
 from pymodel.settings import QuantizeSettings  # noqa: E402
 from sim.cosim import cosim  # noqa: E402
 from tests.hwgen.openhls.programs import INPUTS, cpp_kernel  # noqa: E402
-from tests.sim.csim.projects import convert  # noqa: E402
+from tests.sim.csim.projects import convert, convert_ir  # noqa: E402
 from tests.sim.csim.test_bases import program  # noqa: E402
+from tests.spatial import program as images  # noqa: E402
+from tests.spatial import random_conv  # noqa: E402
 from tests.strategies import corner_inputs, random_inputs, random_ir  # noqa: E402
 
 PROGRAMS = 60
@@ -227,9 +230,50 @@ def _add_chain(part: dict[str, Any]) -> None:
     )
 
 
+def conv() -> None:
+    """Build one convolution per form, a pixel per clock with the line buffer of the C++, and compare the RTL."""
+    in_type, out_type = FixedPoint(5, 2, signed=True), FixedPoint(4, 4, signed=False)
+    geometry = ConvGeometry(8, 8, 1, 3, 3)
+    parts = []
+    for form, seed, basis in (("edge table", 2, None), ("B-spline ROM with base branch", 5, "bspline_rom")):
+        rng = np.random.default_rng(seed)
+        node = random_conv(rng, "layers_0", "x", in_type, out_type, geometry, 4, table=basis is None, basis=basis)
+        with tempfile.TemporaryDirectory(prefix="kan4ml-conv-") as place:
+            folder = Path(place)
+            ir = images([node], in_type)
+            convert_ir(ir, folder / "hls", io="io_stream")
+            X = np.concatenate([corner_inputs(ir), random_inputs(ir, 300, np.random.default_rng(1))])
+            want = Reference(ir).run(X)
+            design = generate(ir, folder / "rtl", project=folder / "hls", part=PART, clock_ns=5.0, vectors=X[:64])
+            result = cosim(folder / "rtl", X, want)
+        if not result.equal:
+            raise SystemExit(f"{form}: {result.first}, {result.problems}")
+        parts.append(
+            {
+                "form": form,
+                "images": result.vectors,
+                "mismatches": result.mismatches,
+                "clocks_per_image": result.ii,
+                "latency": result.latency,
+                "values_seen": int(np.unique(want[node.name]).size),
+                "seconds": {
+                    "C++ to Verilog": round(sum(design.seconds.values()), 1),
+                    "verilator": round(result.seconds["build"], 1),
+                    "simulation": round(result.seconds["simulate"], 1),
+                },
+            }
+        )
+        print(parts[-1], flush=True)
+    what = "convolution 8x8x1 -> 6x6x4 (3x3), io_stream, from the project's C++: RTL == numba, stalls on both sides"
+    packages = ("ziglang", "llvmlite", "xls-python", "verilator", "cocotb", "hls4ml")
+    write_result(RESULTS / "openhls_conv.json", what, provenance(*packages), layers=parts)
+
+
 def main() -> None:
     if sys.argv[1] == "fuzz":
         _add_part(fuzz(int(sys.argv[2]), int(sys.argv[3])))
+    elif sys.argv[1] == "conv":
+        conv()
     else:
         for name in sys.argv[2:] or CHAINS:
             _add_chain(kernels(name))
