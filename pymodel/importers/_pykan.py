@@ -10,7 +10,8 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from pymodel.errors import ModelError
 from pymodel.importers._chain import Chain, copy_
@@ -222,7 +223,13 @@ def _select(layer: PyKANLinear, source: Source, facts: Facts) -> PyKANLinear:
 def _live_base(module: Any) -> Any:
     """Return pykan's base function: its name, or (after pruning) the function itself."""
     name = getattr(module, "base_fun_name", None)
-    return getattr(module, "base_fun", None) if name is None else name
+    if name is not None:
+        return name
+    function = getattr(module, "base_fun", None)
+    if callable(function) and not isinstance(function, nn.Module):  # of a layer alone: pykan's "zero" is a lambda
+        values = function(torch.tensor([-1.5, 2.0]))
+        return "zero" if isinstance(values, Tensor) and not bool(values.any()) else function
+    return function
 
 
 def _base_name(name: str, value: Any) -> str:

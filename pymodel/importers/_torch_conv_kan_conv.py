@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from pymodel.errors import ModelError
 from pymodel.importers._chain import Chain, copy_
-from pymodel.importers._facts import Facts, activation_name, as_integer, as_pair
+from pymodel.importers._facts import Facts, activation_name, as_integer, as_pair, as_real
 from pymodel.importers._fast_kan import centres
 from pymodel.importers._source import Layer, Source, check_shape, split_layers
 from pymodel.importers._spline_facts import spline_facts
@@ -50,7 +50,7 @@ def import_conv(source: Source, facts: Facts) -> Chain:
         ModelError: if tensors or facts are missing, wrong or contradictory, or a norm has no fixed statistics.
     """
     layers = split_layers(source, CONV_MARKERS, gaps=False)
-    facts.ignore("dropout")
+    facts.ignore("dropout", "affine", "momentum", "track_running_stats")
     result: list[ConvLayer] = []
     one_dimensional = _base(layers[0])[0].dim() == 3
     size = facts.need("size", "the size of the images", None, _size)
@@ -224,10 +224,11 @@ def _norm(layer: Layer, facts: Facts, groups: int, channels: int, *, single: boo
         )
     facts.get("norm_layer", None, _norm_name)
     result = nn.BatchNorm1d(channels * groups)
-    epsilons = {float(module.eps) for module in modules} or {result.eps}
-    if len(epsilons) > 1:
+    told_eps = {float(module.eps) for module in modules}
+    if len(told_eps) > 1:
         raise ModelError(f"{layer.label('layer_norm')!r} has norms of different eps; give them one")
-    result.eps = epsilons.pop()
+    eps = facts.get("eps", told_eps.pop() if told_eps else None, as_real)
+    result.eps = result.eps if eps is None else eps
     parts: dict[str, list[Tensor]] = {name: [] for name in _NORM[:4]}
     for name in names:
         for field in _NORM[:4]:

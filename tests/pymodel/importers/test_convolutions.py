@@ -171,6 +171,19 @@ class TestImportedModels(LayerConformance):
                 assert_same(expected, got)
 
 
+def test_the_eps_of_a_norm_is_a_fact() -> None:
+    """It is an argument of the library's constructor and not in the state_dict; 1e-5 unless it is given."""
+    chosen = CASES["kagn"]
+    peer = trained(chosen)
+    peer.layer_norm[0].eps = 0.3
+    size = chosen.shape[1:]
+    assert_float32(load(peer, family="torch_conv_kan", size=size), peer, probes(chosen.shape))
+    told = load(peer.state_dict(), family="torch_conv_kan", size=size, eps=0.3, **chosen.facts)
+    assert_float32(told, peer, probes(chosen.shape))
+    with pytest.raises(ModelError, match=r"eps is given as 0.2, but the live module has 0.3"):
+        load(peer, family="torch_conv_kan", size=size, eps=0.2)
+
+
 def test_one_dimension() -> None:
     """A KAGNConv1D is a KAGNConv2D on images of one line."""
     torch.manual_seed(0)
