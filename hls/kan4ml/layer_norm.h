@@ -70,7 +70,10 @@ NORM_PAIRS:
         }
     }
     const ap_uint<CONFIG::table_bits> u = mantissa >> (length - bits);
-    const unsigned entry = (unsigned)u - (1u << (bits - 2));
+    // The two highest bits are 01, 10 or 11: the quarters 0, 1 and 2 of the table.
+    const unsigned quarter = u[bits - 1] ? (u[bits - 2] ? 2u : 1u) : 0u;
+    const ap_uint<CONFIG::table_bits - 2> within = u;
+    const unsigned entry = (quarter << (bits - 2)) + (unsigned)within;
     const typename CONFIG::root_t root = table[entry];
 
     // One bit less than s, so that the rounding constant is a 1.
