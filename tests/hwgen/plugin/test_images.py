@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -12,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hls4ml.converters import convert_from_pytorch_model
+from hls4ml.utils import config_from_pytorch_model
 
 import sim._compile
 from hwgen.plugin._layer import single_layer_ir
@@ -157,9 +160,7 @@ def test_images_of_floats(run: Run) -> None:
     np.testing.assert_array_equal(one[0].reshape(-1), y[0][0].reshape(-1))
 
 
-@pytest.mark.parametrize(
-    ("io_type", "conversion"), [("io_parallel", "full"), ("io_stream", "internal"), ("io_stream", "full")]
-)
+@pytest.mark.parametrize(("io_type", "conversion"), [("io_parallel", "full"), ("io_stream", "internal")])
 def test_stock_layers_beside(io_type: str, conversion: str, tmp_path: Path) -> None:
     """Conv2d, ReLU, MaxPool2d, Flatten and Linear with few bits, which hls4ml computes exactly: so must all be."""
     model = chain()
@@ -173,6 +174,18 @@ def test_stock_layers_beside(io_type: str, conversion: str, tmp_path: Path) -> N
     np.testing.assert_array_equal(hls.predict(np.ascontiguousarray(given)), y)
     assert np.unique(y).size > 5
     assert hls.kan_ir is None
+
+
+def test_the_configuration_that_hls4ml_writes(tmp_path: Path) -> None:
+    """`config_from_pytorch_model` shows the types of convolutions and pools, and a conversion takes it as it is."""
+    model = chain()
+    with contextlib.redirect_stdout(io.StringIO()):
+        config = config_from_pytorch_model(model, (2, 7, 6), granularity="name", backend="VitisKAN")
+        assert config["LayerName"]["kan"]["Precision"]["result"] == "ap_ufixed<4,4,AP_RND,AP_SAT>"
+        assert config["LayerName"]["pool"]["Precision"]["result"] == "ap_ufixed<4,4,AP_RND,AP_SAT>"
+        hls = convert_from_pytorch_model(model, backend="VitisKAN", output_dir=str(tmp_path), hls_config=config)
+    shapes = {layer.name: tuple(layer.get_output_variable().shape) for layer in hls.get_layers()}
+    assert (shapes["kan"], shapes["pool"], shapes["tables"]) == ((6, 5, 2), (5, 2, 2), (2, 1, 3))
 
 
 #: A convolution, a pool, edge tables in two groups, an average, a dense layer: flat rows, as `kan4ml build` has them.
@@ -193,10 +206,12 @@ def network() -> tuple[Any, IntArray, dict[str, IntArray]]:
     return ir, X, Reference(ir).run(X)
 
 
-@pytest.mark.parametrize(("io", "reuse"), [("io_parallel", "all"), ("io_stream", "all")])
-def test_flat_rows(io: str, reuse: Any, network: tuple[Any, IntArray, dict[str, IntArray]], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("io_type", "reuse"), [("io_parallel", "all"), ("io_stream", "all")])
+def test_flat_rows(
+    io_type: str, reuse: Any, network: tuple[Any, IntArray, dict[str, IntArray]], tmp_path: Path
+) -> None:
     ir, X, expected = network
-    model = convert_ir(ir, tmp_path, "latency", reuse, io)
+    model = convert_ir(ir, tmp_path, "latency", reuse, io_type)
     assert [node.name for node in model.kan_ir.nodes] == [node.name for node in ir.nodes]
     assert all(
         a.kind == b.kind and a.geometry == b.geometry for a, b in zip(model.kan_ir.nodes[1:], ir.nodes[1:], strict=True)
