@@ -14,7 +14,7 @@ import torch
 from pymodel.errors import ModelError
 from pymodel.importers._chain import Chain, check_chain, copy_
 from pymodel.importers._facts import Facts, activation_name, as_integer, as_pair, as_switch
-from pymodel.importers._grids import check_increasing, knot_layer, uniform_range
+from pymodel.importers._grids import check_increasing, is_even, knot_layer, uniform_range
 from pymodel.importers._source import Layer, Source, check_shape, split_layers
 from pymodel.layers import MAX_ORDER, EfficientKANLinear, KANLayer
 
@@ -76,14 +76,15 @@ def _layer(layer: Layer, facts: Facts) -> KANLayer:
     facts.agree("spline_order", order, as_integer)
     check_increasing(layer.label("grid"), grid)
     ends = uniform_range(grid, order)
-    if ends is None:  # moved by update_grid
-        facts.get("grid_range", None, as_pair)
+    facts.get("grid_range", None, as_pair)
+    if ends is not None:
+        facts.agree("grid_range", ends, as_pair)
+    if ends is None or not is_even(grid, order, ends):  # moved by update_grid, or cells as small as rounding
         moved = knot_layer(layer, grid, n_basis, n_out, (), activation)
         copy_(moved.base_weight, base)
         copy_(moved.spline_weight, layer.tensors["spline_weight"])
         copy_(moved.scale_sp, torch.ones(n_out, n_in) if scaler is None else scaler)
         return moved
-    facts.agree("grid_range", ends, as_pair)
     result = EfficientKANLinear(n_in, n_out, grid=size, order=order, range=ends, activation=activation)
     copy_(result.base_weight, base)
     copy_(result.spline_weight, spline)

@@ -12,11 +12,13 @@ from pymodel.errors import ModelError
 from pymodel.importers._source import Layer
 from pymodel.layers import MAX_ORDER, PyKANLinear
 
-__all__ = ["check_increasing", "knot_layer", "round_number", "uniform_range"]
+__all__ = ["check_increasing", "is_even", "knot_layer", "round_number", "uniform_range"]
 
 #: float32 knots are off the uniform grid by a few units in the last place of the largest one.
 _ULPS: Final = 8.0
 _EPS: Final = 2.0**-23
+#: Share of a cell that a knot may be off the uniform grid in whose place the grid of round numbers is taken.
+_CELL: Final = 2.0**-19
 
 
 def _tolerance(values: Tensor) -> float:
@@ -65,6 +67,17 @@ def uniform_range(knots: Tensor, order: int) -> tuple[float, float] | None:
     low, high = (round_number(float(t[0, column]), tolerance) for column in (order, order + grid))
     uniform = low + (high - low) / grid * torch.arange(-order, grid + order + 1, dtype=torch.float64)
     return (low, high) if float((t - uniform).abs().max()) <= tolerance else None
+
+
+def is_even(knots: Tensor, order: int, ends: tuple[float, float]) -> bool:
+    """Return whether the uniform grid on `ends` is so near to `knots` (I, G + 2k + 1) that only last digits change.
+
+    A grid whose cells are small against its numbers is not: there, the rounding of a knot is a part of the cell.
+    """
+    low, high = ends
+    size = knots.shape[1] - 1 - 2 * order
+    uniform = low + (high - low) / size * torch.arange(-order, size + order + 1, dtype=torch.float64)
+    return float((knots.double() - uniform).abs().max()) <= _CELL * (high - low) / size
 
 
 @torch.no_grad()
