@@ -1,5 +1,5 @@
-// The dense layers, products and norms between streams: several samples one after the other, beats of several sizes at both ends. Each
-// must give the numbers of its kernel, which has a bench of its own, and leave nothing in the stream.
+// The dense layers, products and norms between streams: several samples one after the other, beats of several sizes at
+// both ends. Each must give the numbers of its kernel, which has a bench of its own, and leave nothing in the stream.
 #include "check.h"
 #include "kan4ml/dense_stream.h"
 #include "pack.h"
