@@ -192,6 +192,11 @@ class Config:
             raise ConfigError(f"model.widths must end in 1 for a regression, not in {widths[-1]}; change it")
         if self.train.prune is not None and not table:  # with fan_in, a table model counts edges differently
             self.train.prune.targets(self.model.edges)
+        if self.train.prune is not None and any(conv.groups > 1 for conv in self.model.conv):
+            raise ConfigError(
+                "train.prune cannot rank edges of a convolution with groups, because its windows have different inputs; "
+                "remove train.prune or set the groups to 1"
+            )
         self._check_nodes()
 
     def _check_nodes(self) -> None:

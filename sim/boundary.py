@@ -36,6 +36,8 @@ BoolArray = npt.NDArray[np.bool_]
 _SIDE = 4096
 _TARGETS = 4
 _EXTRA_TRIES = 48
+#: Pairs of inputs and outputs that a convolution written out as a dense layer may have for a search to be worth it.
+_MAX_PAIRS = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,16 @@ class Visibility:
 
 
 def edge_form(node: Node, in_type: FixedPoint) -> EdgeTable | None:
-    """Return the layer in edge-table form, convolutions and averages as dense layers; None if it has none."""
+    """Return the layer in edge-table form, convolutions and averages as dense layers; None if it has none.
+
+    A large image has none here: its windows share their constants, which other rows show as well.
+    """
     if isinstance(node, EdgeTable):
         return node if node.coder.n_codes <= 1 << MAX_TABLE_BITS else None
     try:
         if isinstance(node, KanConv | Pool):
+            if node.n_in * node.n_out > _MAX_PAIRS:
+                return None
             form = to_edge_table(node, in_type) if isinstance(node, KanConv) else node
             dense = dense_form(form, in_type)
             return dense if isinstance(dense, EdgeTable) and dense.coder.n_codes <= 1 << MAX_TABLE_BITS else None

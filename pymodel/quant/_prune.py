@@ -56,15 +56,17 @@ def edge_importance(layer: QuantKANLinear, histogram: Tensor) -> Tensor:
 def _float_importance(layer: KANLayer, x: Tensor) -> Tensor:
     """Return what :func:`edge_importance` does for a float layer, over its real inputs `x` (rows, I)."""
     rows = max(1, _BLOCK_VALUES // (x.shape[1] * (layer.n_basis + 1)))
-    origin = layer.edge_features(x[:1].double())  # close to the mean, so that little cancels
+    origin = layer.edge_features(x[:1].double())[:1]  # close to the mean, so that little cancels
     total = torch.zeros_like(origin[0])
     moments = total.unsqueeze(1) * total.unsqueeze(2)
+    count = 0
     for some in torch.split(x.double(), rows):
         phi = (layer.edge_features(some) - origin).transpose(0, 1)
+        count += phi.shape[1]  # windows of a convolution, else rows
         total += phi.sum(dim=1)
         moments = moments + phi.transpose(1, 2) @ phi
-    mean = total / x.shape[0]
-    covariance = moments / x.shape[0] - mean.unsqueeze(2) * mean.unsqueeze(1)
+    mean = total / count
+    covariance = moments / count - mean.unsqueeze(2) * mean.unsqueeze(1)
     base, spline, _ = layer.folded()
     weight = torch.cat((base.unsqueeze(-1), spline), dim=-1)
     return _deviation(weight * layer.mask.unsqueeze(-1), covariance)

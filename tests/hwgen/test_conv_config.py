@@ -68,6 +68,10 @@ REFUSED = {
     "text": (document(conv=[{"channels": 4, "kernel": "3"}]), r"conv\[0\].kernel must be an integer or a pair"),
     "missing key": (document(conv=[{"kernel": 3}]), "channels"),
     "many": (document(conv=[{"channels": 4, "kernel": 1}] * 17), "at most 16 layers"),
+    "pruned groups": (
+        document(conv=[{"channels": 4}, {"channels": 4, "groups": 2}]) | {"train": {"prune": {"edges": 9}}},
+        "train.prune cannot rank edges of a convolution with groups",
+    ),
     "layer bits": (document() | {"quantize": {"layer_activations": [4]}}, "has 1 numbers, but the model has 2 layers"),
 }
 

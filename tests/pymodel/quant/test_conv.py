@@ -13,7 +13,7 @@ from pymodel.errors import ConfigError
 from pymodel.ir import HostSpec, KanConv, Pool, Task, expand, to_edge_tables
 from pymodel.layers import ConvSpec, EfficientKANConv2d, FrozenKAN, build_kan
 from pymodel.lower import lower
-from pymodel.quant import freeze, quantize_model
+from pymodel.quant import freeze, prune_to, quantize_model
 from pymodel.quant._conv import QuantKANConv, average_constants
 from pymodel.reference import Reference
 from pymodel.settings import QuantizeSettings
@@ -182,6 +182,25 @@ def test_histograms_count_pixels() -> None:
     u = torch.tensor([[0.0, 1.0, 0.0, 3.0, 2.0, 9.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]])
     counts = first.histogram(u)
     assert counts.tolist() == [[8, 1, 1, 2]] * 2
+
+
+def test_pruning() -> None:
+    """Edges of all layers are ranked together; what goes is 0 in the frozen model."""
+    conv = [ConvSpec(4, 3, 1, 1, pool="max"), ConvSpec(3, 2)]
+    torch.manual_seed(0)
+    x, _ = data()
+    model = build_kan("kagn", (FEATURES, 3), grid=4, order=2, range=(-2, 2), norm="batch", conv=conv, image=(6, 6, 1))
+    model.eval()
+    masks = prune_to(model, 60, x)
+    assert [mask.shape for mask in masks] == [(4, 9), (3, 16), (3, 12)]
+    assert sum(int(mask.sum()) for mask in masks) == 60
+    quantized = quantize_model(model, QuantizeSettings())
+    quantized.calibrate(x)
+    prune_to(quantized, 40, x)
+    ir = lower(freeze(quantized, name="net", host=HOST))
+    assert ir.n_edges <= 40
+    X = inputs(ir, 20)
+    assert_same(Reference(ir).run(X), FrozenKAN.from_ir(ir).run(X))
 
 
 def test_methods_after_training_are_refused() -> None:
