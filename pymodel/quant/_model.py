@@ -132,6 +132,11 @@ def _quantized(source: KANLayer, index: int, settings: QuantizeSettings) -> Quan
         raise ConfigError(
             f"layers_{index} has {what}, which the method {settings.method} does not settle; train with lsq instead"
         )
+    if settings.implementation == "arith" and isinstance(source, PyKANLinear) and source.functions.n_tables > 1:
+        raise ConfigError(
+            f"layers_{index} has grids that follow the data, and a basis unit in arithmetic needs a uniform one; set "
+            "quantize.implementation to rom"
+        )
     wide = norm_input_bits(bits, settings.input if index == 0 else None) if norm else bits
     first = InputQuantizer(wide, settings.input, source.input_range) if index == 0 else None
     quantizer = first or method.activations(wide)
