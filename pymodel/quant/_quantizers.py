@@ -66,6 +66,11 @@ class TensorQuantizer(nn.Module):
             self.log_step.fill_(math.log(best_step(values[values != 0], self.high)))
 
     @torch.no_grad()
+    def start_at(self, step: Tensor, values: Tensor) -> None:  # noqa: ARG002 - what other methods need
+        """Start from weights `values` that lie on the lattice of `step`, () or (N,); here the step is all there is."""
+        self.set_step(step)
+
+    @torch.no_grad()
     def integers(self, w: Tensor) -> Tensor:
         """Return the levels (int64) that :meth:`forward` uses for `w`."""
         return self.integers_at(w, self.step_for(w))

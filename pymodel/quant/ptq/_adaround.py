@@ -87,6 +87,7 @@ def learn_rounding(
     *,
     extra: list[nn.Parameter] | None = None,
     steps: int = _STEPS,
+    rate: float = _RATE,
 ) -> None:
     """Learn V of `quantizers`: least `error` of random rows plus the penalty, with Adam.
 
@@ -99,14 +100,15 @@ def learn_rounding(
         rows: B, how many rows there are.
         extra: parameters that learn along (BRECQ's steps of the codes), at a tenth of the rate.
         steps: of Adam.
+        rate: its learning rate.
     """
     generator = torch.Generator().manual_seed(0)
     device = quantizers[0].v.device
-    groups: list[dict[str, object]] = [{"params": [q.v for q in quantizers], "lr": _RATE}]
+    groups: list[dict[str, object]] = [{"params": [q.v for q in quantizers], "lr": rate}]
     if extra:
-        groups.append({"params": extra, "lr": _RATE / 10})
+        groups.append({"params": extra, "lr": rate / 10})
     optimizer = torch.optim.Adam(groups)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps, eta_min=_RATE / 20)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps, eta_min=rate / 20)
     saved = [q.v.detach().clone() for q in quantizers]
     with torch.no_grad():  # decided as they are: rounding to nearest
         for q in quantizers:

@@ -9,7 +9,7 @@ from its own AdaRound, softened.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -17,12 +17,15 @@ from torch.nn import functional
 
 from pymodel.quant._layers import Codes, QuantKANLinear
 from pymodel.quant._quantizers import ActivationQuantizer
-from pymodel.quant.ptq._adaround import RoundingWeights, adaround, finish_rounding, learn_rounding
+from pymodel.quant.ptq._adaround import RoundingWeights, adaround, finish_rounding, learn_rounding, rectified_sigmoid
 from pymodel.quant.ptq._problem import Problem, branch_quantizers
 
 __all__ = ["BLOCK_LAYERS", "Block", "fisher"]
 
 BLOCK_LAYERS = 2
+_STEPS, _RATE = 500, 0.02
+#: Rows on which the block is compared with AdaRound layer by layer.
+_JUDGED = 4096
 
 
 def fisher(rest: Sequence[nn.Module], z: Tensor) -> Tensor:
@@ -87,13 +90,32 @@ class Block:
                 return (centred.square() * weight[rows]).sum(dim=1).mean()
 
             quantizers = [q for pair in self.rounding for q in pair]
+            parameters = [*(q.v for q in quantizers), *extra]
+            before, start = self._decided(error), [p.detach().clone() for p in parameters]
             for quantizer in quantizers:
                 quantizer.reopen()
-            learn_rounding(quantizers, error, first.u.shape[0], extra=extra)
+            learn_rounding(quantizers, error, first.u.shape[0], extra=extra, steps=_STEPS, rate=_RATE)
+        if self._decided(error) >= before:  # samples of rows misled it: AdaRound's stands
+            with torch.no_grad():
+                for parameter, old in zip(parameters, start, strict=True):
+                    parameter.copy_(old)
         for layer, own in zip(layers, settled, strict=True):
             layer.base_quantizer, layer.spline_quantizer = own
         for problem, pair in zip(self.problems, self.rounding, strict=True):
             finish_rounding(problem, *pair)
+
+    @torch.no_grad()
+    def _decided(self, error: Callable[[Tensor], Tensor]) -> float:
+        """Return the error with every rounding decided, over many rows."""
+        quantizers = [q for pair in self.rounding for q in pair]
+        saved = [q.v.detach().clone() for q in quantizers]
+        for q in quantizers:
+            q.v.copy_(torch.where(rectified_sigmoid(q.v) >= 0.5, 20.0, -20.0))
+        rows = self.problems[0].u.shape[0]
+        found = float(error(torch.arange(min(rows, _JUDGED), device=quantizers[0].v.device)))
+        for q, v in zip(quantizers, saved, strict=True):
+            q.v.copy_(v)
+        return found
 
 
 def _run(layers: Sequence[QuantKANLinear], here: Codes, u: Tensor) -> Tensor:

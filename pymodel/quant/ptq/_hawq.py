@@ -115,16 +115,8 @@ class Sensitivity:
         return max(self.trace, 0.0) * self.errors[bits]
 
 
-def sensitivities(model: QuantKAN, x: Tensor) -> list[Sensitivity]:
-    """Return the sensitivity of every branch of a model whose weights are still the float ones.
-
-    The loss is the divergence from the network's own outputs (several: of the softmax; one: squared), whose gradient is
-    0 there and whose Hessian needs no labels.
-
-    Args:
-        model: before its weights are rounded.
-        x: prepared features (rows, I).
-    """
+def divergence(model: QuantKAN, x: Tensor) -> tuple[Callable[[], Tensor], list[Tensor]]:
+    """Return the loss of :func:`sensitivities` and the weights it depends on: copies in float64, base before spline."""
     layers = [copy.deepcopy(layer).double() for layer in model.kan_layers()]
     rows = x[:: -(-x.shape[0] // _ROWS)].double()
     with torch.no_grad():
@@ -137,7 +129,20 @@ def sensitivities(model: QuantKAN, x: Tensor) -> list[Sensitivity]:
             return (y - wanted).square().mean() / 2
         return functional.cross_entropy(y, own)
 
-    parameters = [p for layer in layers for p in (layer.base_weight, layer.spline_weight)]
+    return loss, [p for layer in layers for p in (layer.base_weight, layer.spline_weight)]
+
+
+def sensitivities(model: QuantKAN, x: Tensor) -> list[Sensitivity]:
+    """Return the sensitivity of every branch of a model whose weights are still the float ones.
+
+    The loss is the divergence from the network's own outputs (several: of the softmax; one: squared), whose gradient is
+    0 there and whose Hessian needs no labels.
+
+    Args:
+        model: before its weights are rounded.
+        x: prepared features (rows, I).
+    """
+    loss, parameters = divergence(model, x)
     traces = hutchinson_trace(loss, parameters, _PROBES, torch.Generator().manual_seed(0))
     result = []
     for index, layer in enumerate(model.kan_layers()):

@@ -15,8 +15,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 
-from pymodel.errors import ConfigError
-from pymodel.quant._calibrate import best_step
+from pymodel.quant._calibrate import best_step, best_steps
 from pymodel.quant._functions import round_half_up
 from pymodel.quant._quantizers import TensorQuantizer
 from pymodel.quant._ste import replace, scale_gradient
@@ -50,16 +49,14 @@ class LsqPlusWeights(TensorQuantizer):
             steps.append((bound or 1.0) / (self.high + 1))
         self.set_step(torch.tensor(steps, dtype=torch.float64) if self.log_step.dim() else steps[0])
 
+    @torch.no_grad()
+    def start_at(self, step: Tensor, values: Tensor) -> None:  # noqa: ARG002
+        """Start from the statistics of the lattice's weights."""
+        self.calibrate(values)
+
 
 class _Soft(TensorQuantizer):
     """A quantizer that rounds a soft level: `step * replace(soft, clip(round(soft)))`."""
-
-    def __init__(self, bits: int, *, symmetric: bool = True, channels: int | None = None) -> None:
-        if channels is not None:
-            raise ConfigError(
-                f"{type(self).__name__} has one step per tensor; set quantize.granularity to tensor, or use lsq"
-            )
-        super().__init__(bits, symmetric=symmetric)
 
     @abstractmethod
     def soft(self, w: Tensor) -> Tensor:
@@ -76,15 +73,36 @@ class _Soft(TensorQuantizer):
     def forward(self, w: Tensor) -> Tensor:
         """Return the quantized tensor, with the method's gradient for `w` and LSQ's for the step."""
         soft = self.soft(w)
-        factor = 1.0 / math.sqrt(max(1, w.numel()) * max(1, self.high))
-        return replace(soft, self._hard(soft)) * scale_gradient(self.step, factor)
+        return replace(soft, self._hard(soft)) * scale_gradient(self.step_for(w), self._factor(w))
+
+    def _factor(self, w: Tensor) -> float:
+        """Return LSQ's gradient scale for a parameter that one step's weights share."""
+        return 1.0 / math.sqrt(max(1, w.numel() // self.log_step.numel()) * max(1, self.high))
+
+    def _over(self, parameter: Tensor, w: Tensor) -> Tensor:
+        """Return a parameter, one or one per output, in a shape that broadcasts over `w`."""
+        return parameter.view(-1, *([1] * (w.dim() - 1))) if parameter.dim() else parameter
+
+    def _best_steps(self, w: Tensor) -> Tensor:
+        """Return the step of least squared error, () or (N,), float64."""
+        if self.log_step.dim():
+            return best_steps(w.flatten(1), self.high)
+        return torch.tensor(best_step(w[w != 0], self.high), dtype=torch.float64)
+
+    @torch.no_grad()
+    def start_at(self, step: Tensor, values: Tensor) -> None:  # noqa: ARG002
+        """Calibrate on the lattice's weights: their levels come out as the method's own."""
+        self.calibrate(values)
 
     def _fit_step(self, w: Tensor) -> None:
         """Set the step with which the levels, as they are, are closest to `w` (least squares)."""
-        q = self.integers(w).double()
-        energy = float(q.square().sum())
-        fit = float((q * w.double()).sum()) / energy if energy > 0 else 0.0
-        self.set_step(fit if fit > 0 else best_step(w[w != 0], self.high))
+        rows = w.flatten(1) if self.log_step.dim() else w.reshape(1, -1)
+        q, v = self.integers(w).view(rows.shape).double(), rows.double()
+        energy = q.square().sum(dim=1)
+        fit = (q * v).sum(dim=1) / energy.clamp_min(1.0)
+        best = self._best_steps(w).to(fit).view(-1)
+        steps = torch.where(fit > 0, fit, best)
+        self.set_step(steps if self.log_step.dim() else steps[0])
 
 
 class DorefaWeights(_Soft):
@@ -98,7 +116,8 @@ class DorefaWeights(_Soft):
     def soft(self, w: Tensor) -> Tensor:
         """Return `L * tanh(w) / max|tanh(w)|`."""
         t = torch.tanh(w)
-        return t * (self.high / t.abs().max().clamp_min(_SMALL))
+        largest = t.abs().flatten(1).amax(dim=1) if self.log_step.dim() else t.abs().max()
+        return t * (self.high / self._over(largest.clamp_min(_SMALL), w))
 
     @torch.no_grad()
     def calibrate(self, values: Tensor) -> None:
@@ -114,18 +133,19 @@ class QilWeights(_Soft):
     nothing pruned, `gamma = 1`.
 
     Attributes:
-        centre, log_distance, log_gamma: scalar parameters.
+        centre, log_distance: parameters, () or (N,) as the step.
+        log_gamma: scalar parameter.
     """
 
     def __init__(self, bits: int, *, symmetric: bool = True, channels: int | None = None) -> None:
         super().__init__(bits, symmetric=symmetric, channels=channels)
-        self.centre = nn.Parameter(torch.zeros(()))
-        self.log_distance = nn.Parameter(torch.zeros(()))
+        self.centre = nn.Parameter(torch.zeros_like(self.log_step))
+        self.log_distance = nn.Parameter(torch.zeros_like(self.log_step))
         self.log_gamma = nn.Parameter(torch.zeros(()))
 
     def soft(self, w: Tensor) -> Tensor:
         """Return `sign(w) * L * t`."""
-        inner = 0.5 * (w.abs() - self.centre) / self.log_distance.exp() + 0.5
+        inner = 0.5 * (w.abs() - self._over(self.centre, w)) / self._over(self.log_distance.exp(), w) + 0.5
         gamma = self.log_gamma.exp().clamp_min(_MIN_GAMMA)
         grown = torch.where(inner > _SMALL, inner.clamp(_SMALL, 1.0) ** gamma, 0.0)
         return torch.sign(w) * grown * self.high
@@ -133,9 +153,13 @@ class QilWeights(_Soft):
     @torch.no_grad()
     def calibrate(self, values: Tensor) -> None:
         """Set interval and step to the uniform quantizer of least squared error."""
-        step = best_step(values[values != 0], self.high)
-        self.centre.fill_(step * self.high / 2)
-        self.log_distance.fill_(math.log(step * self.high / 2))
+        self.start_at(self._best_steps(values), values)
+
+    @torch.no_grad()
+    def start_at(self, step: Tensor, values: Tensor) -> None:  # noqa: ARG002
+        """Set interval and step to the uniform quantizer of that step."""
+        self.centre.copy_(step * self.high / 2)
+        self.log_distance.copy_((step * self.high / 2).log())
         self.log_gamma.zero_()
         self.set_step(step)
 
@@ -156,6 +180,11 @@ class DsqWeights(_Soft):
 
     def soft(self, w: Tensor) -> Tensor:
         """Return the soft staircase of `w / step`."""
-        factor = 1.0 / math.sqrt(max(1, w.numel()) * max(1, self.high))
-        v = w / scale_gradient(self.step, factor)
+        factor = self._factor(w)
+        v = w / scale_gradient(self.step_for(w), factor)
         return soft_staircase(v, alpha_of(scale_gradient(self.raw_alpha, factor)), self.low, self.high)
+
+    @torch.no_grad()
+    def start_at(self, step: Tensor, values: Tensor) -> None:  # noqa: ARG002
+        """Set the step."""
+        self.set_step(step)

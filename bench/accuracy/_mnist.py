@@ -1,0 +1,259 @@
+"""MNIST on one device, and its training: what every job of the accuracy benchmark shares."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from _graph import device_forward, replayed
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pymodel.ir import HostSpec, Task
+from pymodel.layers import KAN, build_kan
+from pymodel.quant import QuantKAN, freeze, post_training, start_from_gptq
+from pymodel.settings import QuantizeSettings
+
+__all__ = [
+    "FAMILIES",
+    "Mnist",
+    "Recipe",
+    "fit",
+    "float_training",
+    "integer_accuracy",
+    "load_mnist",
+    "ptq",
+    "qat_training",
+    "settings_for",
+]
+
+WIDTHS = (784, 64, 10)
+#: Arguments of `build_kan` by family. Features are mapped onto the range.
+FAMILIES: dict[str, dict[str, Any]] = {
+    "efficient_kan": {"grid": 5, "order": 3, "range": (-2.0, 2.0)},
+    "fast_kan": {"grid": 8, "order": 1, "range": (-2.0, 2.0)},
+    "kagn": {"grid": 1, "order": 3, "range": (-2.0, 2.0), "norm": "batch"},
+}
+#: Factor of the spline weights' initialisation: fast-kan's 0.1 is meant for inputs that a LayerNorm has normalised; without one it
+#: drives the hidden nodes out of the Gaussians' range.
+INIT = {"fast_kan": 0.2}
+#: Training rows on which PTQ calibrates, and QAT starts.
+CALIBRATION_ROWS = 10_000
+_WARMUP_STEPS = 20
+
+
+@dataclass(frozen=True)
+class Mnist:
+    """Images in [0, 1], float32 (rows, 784), and int64 labels."""
+
+    x: Tensor
+    y: Tensor
+    x_test: Tensor
+    y_test: Tensor
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How long and how fast one phase trains.
+
+    Attributes:
+        epochs: of AdamW with a cosine; the last state counts.
+        rate: the largest learning rate.
+        batch: rows per step.
+        decay: of weights.
+        shift: move every image by -1, 0 or 1 pixels in each direction.
+    """
+
+    epochs: int
+    rate: float
+    batch: int = 128
+    decay: float = 1e-4
+    shift: bool = False
+
+
+def _idx(path: Path, header: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    with gzip.open(path) as stream:
+        return np.frombuffer(stream.read(), dtype=np.uint8, offset=header)
+
+
+def load_mnist(folder: Path, device: str, held_out: int = 0) -> Mnist:
+    """Read the four official files; `held_out` of the last training rows stand in for the test rows, to try recipes."""
+    parts = []
+    for name in ("train", "t10k"):
+        images = _idx(folder / f"{name}-images-idx3-ubyte.gz", 16).reshape(-1, 784)
+        labels = _idx(folder / f"{name}-labels-idx1-ubyte.gz", 8)
+        parts += [torch.from_numpy(images.astype(np.float32) / 255.0), torch.from_numpy(labels.astype(np.int64))]
+    if held_out:
+        x, y = parts[:2]
+        parts = [x[:-held_out], y[:-held_out], x[-held_out:], y[-held_out:]]
+    return Mnist(*(part.to(device) for part in parts))
+
+
+def scaled(x: Tensor, bounds: tuple[float, float]) -> Tensor:
+    """Return features mapped onto the grid's range."""
+    return x * (bounds[1] - bounds[0]) + bounds[0]
+
+
+def _shifted(x: Tensor, corner: Tensor) -> Tensor:
+    padded = functional.pad(x.view(-1, 28, 28), (1, 1, 1, 1))
+    grid = torch.arange(28, device=x.device)
+    rows, columns = corner[:, 0] + grid.view(1, 28, 1), corner[:, 1] + grid.view(1, 1, 28)
+    return padded[torch.arange(len(x), device=x.device).view(-1, 1, 1), rows, columns].view(len(x), 784)
+
+
+class Training:
+    """One model in training; on a GPU every step is the replay of a CUDA graph on a stream of its own.
+
+    Args:
+        model: trained in place.
+        groups: of AdamW.
+        data: the images.
+        bounds: of the grid.
+        recipe: how long and how fast.
+        seed: of the order.
+    """
+
+    def __init__(
+        self, model: nn.Module, groups: Any, data: Mnist, bounds: tuple[float, float], recipe: Recipe, seed: int
+    ) -> None:
+        self.model, self.data, self.recipe = model, data, recipe
+        device = data.x.device
+        self.cuda = data.x.is_cuda
+        self.generator = torch.Generator(device).manual_seed(seed)
+        self.per_epoch = len(data.x) // recipe.batch
+        self.total = recipe.epochs * self.per_epoch
+        self.rate = torch.tensor(recipe.rate, device=device)
+        start = self.rate if self.cuda else recipe.rate
+        self.optimizer = torch.optim.AdamW(
+            groups, lr=start, weight_decay=recipe.decay, capturable=self.cuda, foreach=True
+        )
+        forward = device_forward(model) if isinstance(model, QuantKAN) else model
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        self.rows = torch.zeros(recipe.batch, dtype=torch.long, device=device)
+        self.corner = torch.zeros(recipe.batch, 2, 1, 1, dtype=torch.long, device=device)
+
+        def step() -> None:
+            x = data.x[self.rows]
+            if recipe.shift:
+                x = _shifted(x, self.corner)
+            loss = functional.cross_entropy(forward(scaled(x, bounds)), data.y[self.rows])
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(parameters, 5.0, foreach=True)
+            self.optimizer.step()
+
+        model.train()
+        self.kept = step  # a graph does not keep alive what its closure holds
+        self.stream = torch.cuda.Stream() if self.cuda else None
+        self.run = step if self.stream is None else replayed(step, [model], self.optimizer, self.stream)
+        self.order = torch.empty(0)
+
+    def step(self, index: int) -> None:
+        """Take step number `index`, in order."""
+        with torch.cuda.stream(self.stream):
+            if index % self.per_epoch == 0:
+                device = self.rows.device
+                self.order = torch.randperm(len(self.data.x), generator=self.generator, device=device)
+            at = index % self.per_epoch * self.recipe.batch
+            self.rows.copy_(self.order[at : at + self.recipe.batch])
+            if self.recipe.shift:
+                self.corner.copy_(
+                    torch.randint(0, 3, self.corner.shape, generator=self.generator, device=self.corner.device)
+                )
+            now = self.recipe.rate * min(1.0, (index + 1) / _WARMUP_STEPS) * _cosine(index / self.total)
+            self.rate.fill_(now)
+            if not self.cuda:
+                for group in self.optimizer.param_groups:
+                    group["lr"] = now
+            self.run()
+
+
+def fit(runs: list[Training]) -> float:
+    """Train several models side by side, all with the same number of steps; return the seconds per model."""
+    begun = time.perf_counter()
+    if runs[0].cuda:
+        torch.cuda.synchronize()
+    for index in range(runs[0].total):
+        for run in runs:
+            run.step(index)
+    if runs[0].cuda:
+        torch.cuda.synchronize()
+    for run in runs:
+        run.model.eval()
+    return (time.perf_counter() - begun) / len(runs)
+
+
+def _cosine(done: float) -> float:
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
+
+
+@torch.no_grad()
+def accuracy(model: nn.Module, data: Mnist, bounds: tuple[float, float]) -> float:
+    """Return the share of test rows that a float model classifies rightly."""
+    right = [
+        (model(scaled(x, bounds)).argmax(1) == y).sum()
+        for x, y in zip(data.x_test.split(2000), data.y_test.split(2000), strict=True)
+    ]
+    return float(sum(right)) / len(data.y_test)
+
+
+def integer_accuracy(model: QuantKAN, data: Mnist, bounds: tuple[float, float]) -> float:
+    """Return the share of test rows that the frozen integers classify rightly."""
+    low, high = bounds
+    host = HostSpec(
+        Task.CLASSIFICATION,
+        tuple(f"p{i}" for i in range(WIDTHS[0])),
+        (-low / (high - low),) * WIDTHS[0],
+        (high - low,) * WIDTHS[0],
+        tuple(str(i) for i in range(WIDTHS[-1])),
+    )
+    frozen = freeze(model.cpu(), name="mnist", host=host)
+    X = frozen.in_type.quantize(scaled(data.x_test.cpu().double(), bounds).numpy())
+    last = list(frozen.named_layers())[-1][0]
+    return float(np.mean(frozen.run(X)[last].argmax(axis=1) == data.y_test.cpu().numpy()))
+
+
+def float_training(family: str, data: Mnist, recipe: Recipe, seed: int) -> Training:
+    """Return an untrained float network with its training."""
+    torch.manual_seed(seed)
+    model = build_kan(family, WIDTHS, **FAMILIES[family])
+    for layer in model.kan_layers():
+        layer.spline_weight.data.mul_(INIT.get(family, 1.0))
+    model = model.to(data.x.device)
+    return Training(model, model.parameters(), data, FAMILIES[family]["range"], recipe, seed)
+
+
+def settings_for(method: str, bits: tuple[int, int], first: int | None = None, **more: Any) -> QuantizeSettings:
+    """Return settings for `bits` of weights and activations; basis values have 8 bits."""
+    weights, activations = bits
+    return QuantizeSettings(
+        method=method,
+        activations=activations,
+        first_activations=first,
+        base_weights=weights,
+        spline_weights=weights,
+        basis=8,
+        **more,
+    )
+
+
+def qat_training(model: KAN, data: Mnist, settings: QuantizeSettings, recipe: Recipe, seed: int) -> Training:
+    """Return a network with quantizers, which starts from GPTQ's, with its training."""
+    layer = next(model.kan_layers())
+    bounds = (layer.low, layer.high)
+    quantized = start_from_gptq(model.eval(), settings, scaled(data.x[:CALIBRATION_ROWS], bounds))
+    return Training(quantized, quantized.parameter_groups(recipe.decay), data, bounds, recipe, seed + 1000)
+
+
+def ptq(model: KAN, data: Mnist, settings: QuantizeSettings) -> tuple[QuantKAN, float]:
+    """Return the network quantized without training, and the seconds."""
+    layer = next(model.kan_layers())
+    begun = time.perf_counter()
+    quantized = post_training(model, settings, scaled(data.x[:CALIBRATION_ROWS], (layer.low, layer.high)))
+    return quantized, time.perf_counter() - begun

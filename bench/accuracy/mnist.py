@@ -1,0 +1,261 @@
+"""Train and quantize the MNIST networks of the accuracy table, many jobs at once on one GPU.
+
+    python bench/accuracy/mnist.py --data FOLDER --state FOLDER [--seconds 560] [--workers 14] [--try]
+
+Every finished job is kept in the state folder (`records.json`, `float_FAMILY.pt`), and a run that the time limit cut off goes
+on with the same command. `python bench/accuracy/table.py --state FOLDER` turns the records into the committed results.
+With `--try` a few recipes are compared on 5,000 training rows set aside; no test row is looked at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+import traceback
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.multiprocessing as mp
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from _mnist import (
+    FAMILIES,
+    Recipe,
+    accuracy,
+    fit,
+    float_training,
+    integer_accuracy,
+    load_mnist,
+    ptq,
+    qat_training,
+    settings_for,
+)
+
+from pymodel.layers import build_kan
+from pymodel.quant import QuantKAN
+from pymodel.settings import PTQ_METHODS, QAT_METHODS
+
+SEEDS = (0, 1, 2)
+FLOAT = Recipe(epochs=20, rate=1e-3)
+#: KAGN's weights have its batch normalisation folded in, and are ten times smaller.
+QAT = {
+    "efficient_kan": Recipe(epochs=15, rate=2e-3, batch=256),
+    "fast_kan": Recipe(epochs=15, rate=1e-3, batch=256),
+    "kagn": Recipe(epochs=15, rate=1e-4, batch=256),
+}
+#: Bits of weights and activations.
+SAME = ((2, 2), (4, 4), (3, 3))
+MORE = ((8, 8), (4, 8), (2, 8))
+#: Methods of the first table, which has all bits.
+FULL = ("minmax", "mse", "gptq")
+#: Networks that train side by side in one process, each as a CUDA graph on its own stream.
+SIDE_BY_SIDE = 6
+
+
+@dataclass(frozen=True)
+class Job:
+    """One cell of the table for one seed.
+
+    Attributes:
+        kind: `float`, `qat` or `ptq`.
+        options: of a trial: recipe fields, by name.
+    """
+
+    kind: str
+    family: str
+    seed: int
+    method: str = ""
+    bits: tuple[int, int] = (0, 0)
+    options: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Name in the records."""
+        words = [self.kind, self.family, str(self.seed), self.method, "W{}A{}".format(*self.bits)]
+        return "-".join([*words, *(f"{k}={v}" for k, v in self.options)])
+
+    @property
+    def recipe(self) -> Recipe:
+        """How it trains."""
+        plain = FLOAT if self.kind == "float" else QAT[self.family]
+        return replace(plain, **dict(self.options))
+
+
+def plan(kinds: tuple[str, ...]) -> list[list[Job]]:
+    """Return the jobs in stages; a stage needs the one before."""
+    pairs = [(family, seed) for family in FAMILIES for seed in SEEDS]
+    first = [Job("float", *pair) for pair in pairs]
+    trained = [Job("qat", *pair, m, bits) for bits in SAME for pair in pairs for m in QAT_METHODS]
+    slow = ("adaround", "brecq")
+    methods = sorted(PTQ_METHODS, key=lambda m: (m in slow, m not in FULL))
+    direct = [
+        Job("ptq", *pair, m, bits) for m in methods for bits in SAME + (MORE if m in FULL else ()) for pair in pairs
+    ]
+    second = (trained if "qat" in kinds else []) + (direct if "ptq" in kinds else [])
+    return [first, second]
+
+
+def trials() -> list[list[Job]]:
+    """Return jobs that compare recipes on rows set aside."""
+    first = [Job("float", family, 0) for family in FAMILIES]
+    rates = {"kagn": (3e-5, 1e-4, 3e-4), "fast_kan": (3e-4, 1e-3), "efficient_kan": (1e-3, 2e-3, 4e-3)}
+    second = [
+        Job("qat", family, 0, method, bits, options=(("rate", rate),))
+        for family in FAMILIES
+        for rate in rates[family]
+        for method, bits in (("lsq", (2, 2)), ("dorefa", (2, 2)), ("lsq", (4, 4)))
+    ]
+    third = [Job("ptq", family, 0, method, (2, 2)) for method in ("gptq", "brecq") for family in FAMILIES]
+    return [first, second + third]
+
+
+def groups(jobs: list[Job]) -> list[list[Job]]:
+    """Return jobs that run together: training of the same length side by side, everything else alone."""
+    found: list[list[Job]] = []
+    for job in jobs:
+        last = found[-1] if found else []
+        fits = last and job.kind == last[0].kind != "ptq" and len(last) < SIDE_BY_SIDE
+        if fits and _length(job) == _length(last[0]):
+            last.append(job)
+        else:
+            found.append([job])
+    return found
+
+
+def _length(job: Job) -> tuple[str, int, int]:
+    return job.kind, job.recipe.epochs, job.recipe.batch
+
+
+def _float_path(state: Path, job: Job) -> Path:
+    return state / "float" / f"{job.family}-{job.seed}.pt"
+
+
+def _float_model(state: Path, job: Job, data: Any) -> Any:
+    model = build_kan(job.family, (784, 64, 10), **FAMILIES[job.family]).to(data.x.device)
+    model.load_state_dict(torch.load(_float_path(state, job), map_location=data.x.device))
+    return model.eval()
+
+
+def _train(jobs: list[Job], data: Any, state: Path) -> list[dict[str, Any]]:
+    begun = time.perf_counter()
+    if jobs[0].kind == "float":
+        runs = [float_training(job.family, data, job.recipe, job.seed) for job in jobs]
+    else:
+        runs = [
+            qat_training(
+                _float_model(state, job, data),
+                data,
+                settings_for(job.method, job.bits, granularity="channel"),
+                job.recipe,
+                job.seed,
+            )
+            for job in jobs
+        ]
+    ready = (time.perf_counter() - begun) / len(jobs)
+    seconds = fit(runs)
+    records = []
+    for job, run in zip(jobs, runs, strict=True):
+        bounds = FAMILIES[job.family]["range"]
+        record: dict[str, Any] = {"seconds": seconds, "start_seconds": ready, "recipe": asdict(job.recipe)}
+        record["torch_accuracy"] = record["accuracy"] = accuracy(run.model, data, bounds)
+        if isinstance(run.model, QuantKAN):
+            record["accuracy"] = integer_accuracy(run.model, data, bounds)
+        else:
+            path = _float_path(state, job)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.save(run.model.state_dict(), path.with_suffix(".new"))
+            path.with_suffix(".new").rename(path)
+        records.append(record)
+    return records
+
+
+def _quantize(job: Job, data: Any, state: Path) -> dict[str, Any]:
+    bounds = FAMILIES[job.family]["range"]
+    quantized, seconds = ptq(_float_model(state, job, data), data, settings_for(job.method, job.bits))
+    bits = [
+        [q.bits for q in (layer.base_quantizer, layer.spline_quantizer) if q is not None]
+        for layer in quantized.kan_layers()
+    ]
+    found = accuracy(quantized, data, bounds)
+    exact = integer_accuracy(quantized, data, bounds)
+    return {"seconds": seconds, "weight_bits": bits, "torch_accuracy": found, "accuracy": exact}
+
+
+def _work(options: argparse.Namespace, jobs: Any, results: Any) -> None:
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // options.workers))
+    data = load_mnist(options.data, options.device, 5000 if options.trial else 0)
+    while True:
+        group = jobs.get()
+        if group is None:
+            return
+        try:
+            if group[0].kind == "ptq":
+                records = [_quantize(group[0], data, options.state)]
+            else:
+                records = _train(group, data, options.state)
+        except Exception:  # noqa: BLE001 - one cell that fails must not end the others
+            records = [{"error": traceback.format_exc()}] * len(group)
+        results.put((group, records))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--state", type=Path, required=True)
+    parser.add_argument("--seconds", type=float, default=560.0)
+    parser.add_argument("--workers", type=int, default=min(4, os.cpu_count() or 1))
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--kinds", default="qat,ptq")
+    parser.add_argument("--try", dest="trial", action="store_true")
+    options = parser.parse_args()
+    begun = time.monotonic()
+    options.state.mkdir(parents=True, exist_ok=True)
+    path = options.state / ("trials.json" if options.trial else "records.json")
+    records: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    context = mp.get_context("spawn")
+    jobs, results = context.Queue(), context.Queue()
+    workers = [context.Process(target=_work, args=(options, jobs, results)) for _ in range(options.workers)]
+    for worker in workers:
+        worker.start()
+    device = torch.cuda.get_device_name() if options.device == "cuda" else "cpu"
+    cut = False
+    for stage in trials() if options.trial else plan(tuple(options.kinds.split(","))):
+        open_jobs = [job for job in stage if job.key not in records or "error" in records[job.key]]
+        waiting = groups(open_jobs)
+        running = 0
+        while waiting or running:
+            while waiting and running < options.workers:
+                if time.monotonic() - begun > options.seconds:
+                    waiting, cut = [], True
+                    break
+                jobs.put(waiting.pop(0))
+                running += 1
+            if not running:
+                break
+            group, found = results.get()
+            running -= 1
+            if "error" in found[0]:
+                waiting, cut = [], True
+            for job, record in zip(group, found, strict=True):
+                records[job.key] = {**asdict(job), "device": device, "torch": torch.__version__, **record}
+                shown = f"{100 * record['accuracy']:.2f}" if "accuracy" in record else record["error"]
+                at = time.monotonic() - begun
+                print(f"{at:6.1f} s  {job.key}: {shown} ({record.get('seconds', 0):.1f} s)", flush=True)
+            path.write_text(json.dumps(records, indent=1) + "\n")
+        if cut:
+            break
+    for _ in workers:
+        jobs.put(None)
+    for worker in workers:
+        worker.join()
+    print("cut off; run the same command again" if cut else "complete", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""QAT that starts where GPTQ ends: few codes and few levels are learned from a good place, or not at all."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor, nn
+
+from pymodel.layers import KAN
+from pymodel.quant._model import QuantKAN, quantize_model
+from pymodel.quant._quantizers import ActivationQuantizer, InputQuantizer
+from pymodel.quant.ptq._apply import post_training
+from pymodel.quant.ptq._problem import branch_quantizers
+from pymodel.settings import QuantizeSettings
+
+__all__ = ["start_from_gptq"]
+
+
+@torch.no_grad()
+def start_from_gptq(model: KAN, settings: QuantizeSettings, x: Tensor) -> QuantKAN:
+    """Return a model for QAT by `settings.method` whose weights, bias and codes are those of GPTQ with the same bits.
+
+    The weights lie on GPTQ's lattice; quantizers with a plain step take it over, the others calibrate themselves on such
+    weights. A coder of two bits whose range was found by the error of its inputs can be so far off that training does not
+    recover (KAGN, whose functions saturate); GPTQ's is found by the error of the outputs.
+
+    Args:
+        model: the float model; used in eval mode.
+        settings: of the QAT.
+        x: prepared features (rows, I) to calibrate on.
+    """
+    ready = post_training(model, dataclasses.replace(settings, method="gptq", coder="output"), x)
+    quantized = quantize_model(model, settings)
+    for layer, done in zip(quantized.kan_layers(), ready.kan_layers(), strict=True):
+        layer.base_weight.copy_(done.base_weight)
+        layer.spline_weight.copy_(done.spline_weight)
+        assert done.bias is not None
+        layer.bias = nn.Parameter(done.bias.clone())
+        pairs = zip(branch_quantizers(layer), branch_quantizers(done), layer.masked_weights(), strict=True)
+        for quantizer, settled, weight in pairs:
+            quantizer.start_at(settled.step, weight)
+        coder = done.quantizer
+        if isinstance(layer.quantizer, ActivationQuantizer):
+            layer.quantizer.set_range(float(coder.low), float(coder.step))
+        elif isinstance(coder, InputQuantizer):
+            layer.quantizer.low.copy_(coder.low)
+            layer.quantizer.step.copy_(coder.step)
+    quantized.calibrated = True
+    return quantized
