@@ -12,7 +12,8 @@ For output `o` the layer computes `Y = sat((sum_i T[i][c_i] + bias + half) >> sh
 6. what is left of the constant is added to the table that it widens least, so that it costs no adder;
 7. an output of one table that fits into LUTs has its shift and saturation in the table.
 
-Every sum has the width of its interval. An output that is ready early and clips on both sides does so in two cycles.
+A layer whose sums tables saturate reads these tables in the cycle of the last adders, and may add in chains, by one level
+more (:mod:`hwgen.tables._chains`). Every sum has the width of its interval. An output that is ready early and clips on both sides does so in two cycles.
 :class:`hwgen.tables.Passes` switches these.
 
 All outputs of a layer have the same latency: an output with few terms is ready early and then waits.
