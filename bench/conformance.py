@@ -52,7 +52,7 @@ def run(unit: str, folder: Path) -> dict[str, Any]:
             key, job = jobs[name]
             Y = library.run(name, job.X)
             wrong = int((job.expected != Y).any(axis=1).sum())
-            if job.ir.input.size == 1:  # any number of rows
+            if job.ir.input.size == 1 and ", latency, " in f", {key}":  # any number of rows
                 again = np.resize(np.arange(len(job.X)), ROWS)
                 wrong += int((library.run(name, job.X[again]) != job.expected[again]).any(axis=1).sum())
             for few in (0, 1):
@@ -64,8 +64,7 @@ def run(unit: str, folder: Path) -> dict[str, Any]:
 def _entry(results: Mapping[str, Any], sentences: list[str]) -> str:
     """Return a cell of the table: the vectors of its sizes, or the numbers of the sentences that refuse it."""
     texts = []
-    for size in SIZES:
-        result = results[size]
+    for result in results.values():
         if "refused" in result:
             sentence = result["refused"]
             if sentence not in sentences:
@@ -82,13 +81,14 @@ def document(units: Mapping[str, Any]) -> str:
     lines = [
         "# Conformance of the C++ kernels",
         "",
-        "Written by `make conformance`; do not edit. A cell is a kind of KAN layer, with random constants in four sizes: "
+        "Written by `make conformance`; do not edit. A cell is a kind of KAN layer, with constants in five sizes: "
         + ", ".join(SIZES)
         + ".",
         "Its C++ is the plugin's own text, compiled with g++ and compared with the numba reference: the numbers are the vectors on",
         "which all integers were equal, `(all)` if there are no others. `[1]` is a refusal, by the sentence with which the plugin",
         "answered. `tests/matrix/` runs the size small of every cell, and a subset in which any two choices meet through hls4ml's",
-        "whole flow. `edge rows` is the rolled form of edge tables.",
+        "whole flow. `edge rows` is the rolled form of edge tables. Constants are random, but for `knots`: real functions, and inputs",
+        "on and beside every knot, outside of the grid, and at the ends of the types.",
         "",
     ]
     sentences: list[str] = []
@@ -104,7 +104,8 @@ def document(units: Mapping[str, Any]) -> str:
             for mode in MODES:
                 row = []
                 for io in IOS:
-                    results = {size: units[unit][f"{mode}, {io}, {layer}, {size}"] for size in SIZES}
+                    keys = {size: f"{mode}, {io}, {layer}, {size}" for size in SIZES}
+                    results = {size: units[unit][key] for size, key in keys.items() if key in units[unit]}
                     total["cells"] += 1
                     total["vectors"] += sum(r.get("vectors", 0) for r in results.values())
                     total["mismatches"] += sum(r.get("mismatches", 0) for r in results.values())
@@ -115,7 +116,7 @@ def document(units: Mapping[str, Any]) -> str:
     lines += ["## Refusals", ""]
     lines += [f"{number}. {sentence.replace('|', '&#124;')}" for number, sentence in enumerate(sentences, 1)]
     counts = f"{total['cells']} cells, {total['refused']} of them refused in every size; {total['vectors']:,} vectors"
-    more = f"Layers of one input also ran {ROWS:,} rows, and all layers none and one."
+    more = f"Parallel layers of one input also ran {ROWS:,} rows, and all layers none and one."
     lines += ["", f"{counts}, {total['mismatches']} mismatches. {more}"]
     return "\n".join(lines) + "\n"
 

@@ -89,5 +89,8 @@ def knots_program(basis: str, implementation: str, layer: str) -> KanIR:
 
 
 def pairs_of_edges() -> IntArray:
-    """Return every pair of :data:`EDGES`, (rows, 2)."""
-    return np.array(list(itertools.product(EDGES, repeat=2)), dtype=np.int64)
+    """Return every pair of :data:`EDGES`, and every value of the input type on each input beside one of them; (rows, 2)."""
+    every = range(_INPUT.min_int, _INPUT.max_int + 1)
+    beside = [(value, EDGES[value % len(EDGES)]) for value in every]
+    pairs = [*itertools.product(EDGES, repeat=2), *beside, *((b, a) for a, b in beside)]
+    return np.array(pairs, dtype=np.int64)

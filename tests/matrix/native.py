@@ -25,6 +25,7 @@ __all__ = ["Library", "build"]
 _TEMPLATES = Path(hls4ml.__file__).parent / "templates" / "vivado"
 _CSIM = Path(__file__).parents[2] / "hwgen" / "plugin" / "cpp"
 _FIRST = """\
+#include <cstdlib>
 #include "ap_fixed.h"
 #include "ap_int.h"
 #include "hls_stream.h"
@@ -75,7 +76,7 @@ def _function(name: str, model: Any, folder: Path) -> str:
             f"                result_rows[row * {size_out} + b * {result.type.name}::size + j] =",
             f"                    kan4ml::to_raw<{result.type.name}::value_type>(beat[j]).to_int64();",
             "        }",
-            f'        if (!{result.name}.empty() || !{given.name}.empty()) throw "beats are left over";',
+            f"        if (!{result.name}.empty() || !{given.name}.empty()) std::abort();  // a beat is left over",
         ]
     else:
         body += [
@@ -115,6 +116,10 @@ class Library:
         """The entry points."""
         return tuple(self._outputs)
 
+    def dump_coverage(self) -> None:
+        """Write what `--coverage` counted."""
+        self._library.dump_coverage()
+
     def run(self, name: str, X: IntArray) -> IntArray:
         """Return the integers (rows, n_out) of the layer `name` for X (rows, n_in)."""
         rows = np.ascontiguousarray(X, dtype=np.int64)
@@ -126,7 +131,14 @@ class Library:
         return result
 
 
-def build(models: Mapping[str, Any], folder: Path, *, per_file: int = 30, headers: Path | None = None) -> list[Library]:
+def build(
+    models: Mapping[str, Any],
+    folder: Path,
+    *,
+    per_file: int = 30,
+    headers: Path | None = None,
+    extra_flags: Sequence[str] = (),
+) -> list[Library]:
     """Compile hls4ml models into native libraries, two compilers at a time.
 
     Args:
@@ -134,6 +146,7 @@ def build(models: Mapping[str, Any], folder: Path, *, per_file: int = 30, header
         folder: for the text and the libraries.
         per_file: models in one library; those that follow each other should be alike, to share instances of templates.
         headers: the folder `kan4ml` to use instead of the project's.
+        extra_flags: for the compiler.
     """
     include = folder / "include"
     include.mkdir(parents=True)
@@ -146,6 +159,7 @@ def build(models: Mapping[str, Any], folder: Path, *, per_file: int = 30, header
         "-O0",
         "-w",
         "-fPIC",
+        *extra_flags,
         f"-I{include}",
         f"-I{_TEMPLATES}",
         f"-I{_TEMPLATES / 'ap_types'}",
@@ -167,7 +181,9 @@ def _start(
     flags: Sequence[str], folder: Path, index: int, names: Sequence[str], models: Mapping[str, Any]
 ) -> subprocess.Popen[bytes]:
     source = folder / f"part_{index}.cpp"
-    text = "".join(_function(name, models[name], folder / "projects" / name) for name in names)
+    coverage = "--coverage" in flags
+    dump = 'extern "C" { void __gcov_dump(); void dump_coverage() { __gcov_dump(); } }\n' if coverage else ""
+    text = dump + "".join(_function(name, models[name], folder / "projects" / name) for name in names)
     source.write_text('#include "first.h"\n' + text, encoding="ascii")
     command = [*flags, "-include", str(folder / "include" / "first.h"), "-shared", str(source)]
     return subprocess.Popen([*command, "-o", str(folder / f"part_{index}.so")], stderr=subprocess.PIPE)
