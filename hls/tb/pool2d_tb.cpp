@@ -13,7 +13,7 @@ struct config {
     static const unsigned mult = MULT;
     static const unsigned shift = SHIFT;
     typedef ap_int<14> acc_t;
-    typedef ap_int<34> sum_t;
+    typedef ap_int<46> sum_t;
 };
 
 template <class data_T, class res_T, class G, unsigned REUSE, unsigned MULT, unsigned SHIFT>
@@ -64,5 +64,6 @@ int main() {
     images<code, code, tb::line, 2, 52429, 18>(6);
     images<real, real, tb::single, 1, 65536, 16>(7);
     images<real, ap_int<9>, tb::coarse, 2, 5, 1>(8);
+    images<real, real, tb::plain, 1, 1431655765, 33>(9); // a multiplier of 31 bits
     return check.finish();
 }
