@@ -103,7 +103,7 @@ def cover(folder: Path) -> list[Decision]:
                 cell = Cell(basis, implementation, mode, "io_parallel", "dense")
                 model = ask(cell, size, folder / "none")
                 assert not isinstance(model, Refusal), model.sentence
-                name = cell.name.replace(",", "")
+                name = f"{cell.name}_{size}".replace(",", "")
                 models[name], jobs[name] = model, case(cell, size)
     for library in build(models, folder / "native", extra_flags=_FLAGS):
         for name in library.names:
