@@ -121,7 +121,8 @@ def _silu_indices(basis: GramArith, codes: IntArray) -> IntArray:
         first = (t * p[n - 1] + (1 << (basis.fraction - 1))) >> basis.fraction
         p.append(first - ((basis.factors[n] * p[n - 2] + half) >> basis.factor_shift))
     index = (np.stack(p) + basis.silu_offset) >> basis.silu_shift
-    return np.clip(index, 0, basis.silu.size - 1)
+    rows: IntArray = np.clip(index, 0, basis.silu.size - 1)
+    return rows
 
 
 def _samples(basis: RbfArith, codes: IntArray) -> IntArray:
