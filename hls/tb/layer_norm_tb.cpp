@@ -118,7 +118,7 @@ static void every_input(long long epsilon) {
 }
 
 template <class data_T, class res_T, class CFG>
-static void wide(unsigned seed) {
+static void wide(unsigned seed, long long most_epsilon) {
     typedef kan4ml::raw_bits<data_T> in;
     static const tables<CFG> table;
     tb::Random random(seed);
@@ -134,15 +134,17 @@ static void wide(unsigned seed) {
             gamma[i] = (signed char)random.edgy(-128, 127);
             beta[i] = (int)random.edgy(-(1 << 19), (1 << 19) - 1);
         }
-        one<data_T, res_T, CFG>(X, table, random.edgy(1, 500), gamma, beta);
+        one<data_T, res_T, CFG>(X, table, random.edgy(1, most_epsilon), gamma, beta);
     }
 }
 
 int main() {
     every_input<ap_int<4>, ap_uint<6>, config<3, false, 4, 6, 12, 7, 4>>(1);
     every_input<ap_uint<4>, ap_int<7>, config<3, true, 8, 9, 12, 10, 4>>(5);
-    wide<ap_fixed<8, 3, AP_RND, AP_SAT>, ap_ufixed<8, 8, AP_RND, AP_SAT>, config<13, true, 10, 12, 26, 13, 8>>(1);
-    wide<ap_uint<12>, ap_int<9>, config<7, false, 12, 11, 32, 12, 12>>(2);
-    wide<ap_int<10>, ap_uint<4>, config<64, true, 6, 10, 34, 15, 10>>(3);
+    wide<ap_fixed<8, 3, AP_RND, AP_SAT>, ap_ufixed<8, 8, AP_RND, AP_SAT>, config<13, true, 10, 12, 26, 13, 8>>(1, 500);
+    wide<ap_uint<12>, ap_int<9>, config<7, false, 12, 11, 32, 12, 12>>(2, 500);
+    wide<ap_int<10>, ap_uint<4>, config<64, true, 6, 10, 34, 15, 10>>(3, 500);
+    wide<ap_int<22>, ap_int<9>, config<4, false, 10, 12, 54, 12, 22>>(4, (1LL << 52) - 1); // up to 52 zeros on top
+    wide<ap_int<22>, ap_int<9>, config<4, false, 10, 12, 54, 12, 22>>(5, 3);
     return check.finish();
 }
