@@ -138,6 +138,13 @@ static void wide(unsigned seed, long long most_epsilon) {
     }
 }
 
+// Small deviations beside a large epsilon: shifts beyond the width of a product.
+struct far : config<4, false, 10, 1, 54, 0, 19> {
+    static const unsigned table_fraction = 9;
+    typedef ap_uint<11> root_t;
+    typedef ap_int<32> product_t;
+};
+
 int main() {
     every_input<ap_int<4>, ap_uint<6>, config<3, false, 4, 6, 12, 7, 4>>(1);
     every_input<ap_uint<4>, ap_int<7>, config<3, true, 8, 9, 12, 10, 4>>(5);
@@ -146,5 +153,6 @@ int main() {
     wide<ap_int<10>, ap_uint<4>, config<64, true, 6, 10, 34, 15, 10>>(3, 500);
     wide<ap_int<22>, ap_int<9>, config<4, false, 10, 12, 54, 12, 22>>(4, (1LL << 52) - 1); // up to 52 zeros on top
     wide<ap_int<22>, ap_int<9>, config<4, false, 10, 12, 54, 12, 22>>(5, 3);
+    wide<ap_int<19>, ap_int<24>, far>(6, (1LL << 52) - 1);
     return check.finish();
 }
