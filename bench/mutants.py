@@ -33,20 +33,36 @@ RESULT = RESULTS / "mutants.json"
 DOCUMENT = ROOT / "docs" / "mutants.md"
 
 
-def run(header: str, killed: Mapping[tuple[str, str, str], Any]) -> dict[str, Any]:
+Key = tuple[str, str, str, int]
+
+
+def keyed(entries: Iterable[dict[str, Any]]) -> dict[Key, dict[str, Any]]:
+    """Return mutants by old and new token, changed line, and how many like them come before."""
+    seen: Counter[tuple[str, str, str]] = Counter()
+    found = {}
+    for entry in entries:
+        change = (entry["old"], entry["new"], entry["after"])
+        found[*change, seen[change]] = entry
+        seen[change] += 1
+    return found
+
+
+def run(header: str, killed: Mapping[Key, Any]) -> dict[str, Any]:
     """Return what became of every mutant of a header.
 
     Args:
         header: its stem.
-        killed: what need not be run again, by old and new token and changed line.
+        killed: what need not be run again, as :func:`keyed` gives it.
     """
     started = time.monotonic()
     before = fingerprint(header)
     reasons, found = equivalents(), []
     with tempfile.TemporaryDirectory(prefix="kan4ml-mutants-") as folder:
         runner = Runner(Path(folder))
-        for mutant in mutants(HLS / "kan4ml" / f"{header}.h"):
-            known = killed.get((mutant.old, mutant.new, mutant.after))
+        every = mutants(HLS / "kan4ml" / f"{header}.h")
+        keys = keyed([{"old": mutant.old, "new": mutant.new, "after": mutant.after} for mutant in every])
+        for mutant, key in zip(every, keys, strict=True):
+            known = killed.get(key)
             if known is not None:
                 found.append(known | {"line": mutant.line})
                 continue
@@ -141,8 +157,8 @@ def main() -> int:
             found = results[header]
         else:
             old = results.get(header, {"mutants": []})["mutants"] if arguments.survivors else []
-            settled = [m for m in old if m["killed_by"] or (header, m["after"]) in equivalents()]
-            found = run(header, {(m["old"], m["new"], m["after"]): m for m in settled})
+            settled = {k: m for k, m in keyed(old).items() if m["killed_by"] or (header, m["after"]) in equivalents()}
+            found = run(header, settled)
         results = recorded(names) | {header: found}  # read again: another process may have written
         explain(results)
         write_result(RESULT, "Single-token mutants of hls/kan4ml", provenance(), headers=dict(sorted(results.items())))
