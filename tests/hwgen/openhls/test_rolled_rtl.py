@@ -135,12 +135,6 @@ def test_the_same_project_gives_the_same_bytes(built: Built, tmp_path: Path) -> 
         assert path.read_bytes() == (tmp_path / path.name).read_bytes(), path.name
 
 
-def test_a_parallel_layer_is_refused(built: Built, tmp_path: Path) -> None:
-    convert_ir(built.ir, tmp_path / "hls", "latency", [1, 4])
-    with pytest.raises(Refused, match="without a rolled loop"):
-        generate_rolled(tmp_path / "hls", built.ir, tmp_path / "rtl")
-
-
 def test_what_is_no_chain_is_refused(built: Built, tmp_path: Path) -> None:
     top = (built.project / "firmware" / "kan_top.cpp").read_text()
     (tmp_path / "firmware").mkdir()
