@@ -42,8 +42,7 @@ def libraries(answers: dict[Cell, Any], tmp_path_factory: pytest.TempPathFactory
 def test_cpp_equals_the_reference(libraries: dict[str, Library], basis: str, implementation: str, layer: str) -> None:
     cells = [Cell(basis, implementation, mode, io, layer) for mode in MODES for io in IOS]
     legal = [cell for cell in cells if cell.name in libraries]
-    if not legal:
-        pytest.skip(f"the plugin builds no {layer} of this basis yet")
+    assert legal, f"the plugin refuses every cell of {layer} with {basis}, {implementation}"
     for cell in legal:
         job = case(cell, "small")
         rows = np.unique(np.linspace(0, len(job.X) - 1, ROWS).astype(int))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pymodel.errors import ConfigError
+from pymodel.settings._checks import check_choice, check_integer
 
 __all__ = ["POOL_NAMES", "ConvSettings"]
 
@@ -37,10 +38,7 @@ class ConvSettings:
     pool_size: int | tuple[int, int] = 2
 
     def __post_init__(self) -> None:
-        if self.pool not in POOL_NAMES:
-            raise ConfigError(
-                f"model.conv.pool must be one of {', '.join(POOL_NAMES)}, not {self.pool!r}; choose one of these"
-            )
+        check_choice("model.conv.pool", self.pool, POOL_NAMES)
         for name in ("channels", "groups", "kernel", "stride", "padding", "pool_size"):
             value, least = getattr(self, name), 0 if name == "padding" else 1
             pair = isinstance(value, list | tuple) and name not in ("channels", "groups")
@@ -50,10 +48,7 @@ class ConvSettings:
             if len(numbers) not in (1, 2) or (pair and len(numbers) != 2):
                 raise ConfigError(f"model.conv.{name} must be a number or a pair of numbers, not {value!r}; change it")
             for number in numbers:
-                if not isinstance(number, int) or isinstance(number, bool) or not least <= number <= _MAX:
-                    raise ConfigError(
-                        f"model.conv.{name} must be an integer from {least} to {_MAX}, not {number!r}; change it"
-                    )
+                check_integer(f"model.conv.{name}", number, least, _MAX)
 
     def _pair(self, name: str) -> tuple[int, int]:
         value = getattr(self, name)
