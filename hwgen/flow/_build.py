@@ -14,7 +14,7 @@ from rich.console import Console
 from hwgen._clock import StageClock
 from hwgen._output import check_target, keep_failed, staged
 from hwgen.config import Config, dump_config
-from hwgen.flow._imported import keep_imported, load_imported
+from hwgen.flow._imported import keep_data, keep_imported, load_imported
 from hwgen.flow._metrics import metric_values, test_details
 from hwgen.openhls import OpenHlsDesign, require_clang
 from hwgen.report import REPORT_SCHEMA, border_entry, layer_entries, renew_html, save_report, tool_versions
@@ -51,13 +51,14 @@ class BuildResult:
     report: dict[str, Any]
 
 
-def build(config: Config, target: Path, *, console: Console | None = None) -> BuildResult:
+def build(config: Config, target: Path, *, console: Console | None = None, keep_rows: bool = False) -> BuildResult:
     """Train, quantize, lower, convert, simulate, estimate and verify, then swap the result in as `target`.
 
     Args:
         config: the resolved configuration.
         target: the output folder; an earlier build there stays whole until the new one is complete.
         console: where progress goes; None is silent.
+        keep_rows: copy the file of the rows into the build, whose configuration then names the copy.
 
     Raises:
         MismatchError: if two stations differ; the build is kept beside `target` for inspection, `target` is untouched.
@@ -70,6 +71,8 @@ def build(config: Config, target: Path, *, console: Console | None = None) -> Bu
     dataset = load(config.data, config.model.range)
     check_widths(dataset, config.model)
     with staged(target) as work:
+        if keep_rows:
+            config = keep_data(config, work)
         report, borders = _stages(config, dataset, work, clock)
         report["seconds"]["total"] = time.perf_counter() - start
         save_report(report, work / "report.json")

@@ -1,7 +1,8 @@
-"""A network of another library in a build: read once, and kept in the build with what was said about it."""
+"""What a build keeps of its sources: a network of another library with what was said about it, or the rows."""
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from pymodel.errors import ConfigError, ModelError
 from pymodel.importers import extract, load
 from pymodel.layers import KAN, ConvLayer, FastKANLinear, KAGNLinear, PyKANLinear
 
-__all__ = ["keep_imported", "load_imported", "table_obstacle"]
+__all__ = ["keep_data", "keep_imported", "load_imported", "table_obstacle"]
 
 
 def table_obstacle(network: KAN) -> str | None:
@@ -57,3 +58,12 @@ def keep_imported(config: Config, imported: ImportSettings, path: Path) -> Confi
     """Write the tensors of `imported` to `path`, and return `config` with that file in its place."""
     extract(imported.path, path, prefix=imported.prefix)
     return replace(config, imported=replace(imported, path=path, prefix=""))
+
+
+def keep_data(config: Config, folder: Path) -> Config:
+    """Copy the file of the rows into `folder`, and return `config` with the copy in its place."""
+    source = config.data.path
+    assert source is not None
+    copy = folder / source.name
+    shutil.copyfile(source, copy)
+    return replace(config, data=replace(config.data, path=copy))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pymodel.data._csv import Table, read_table
+from pymodel.data._csv import Columns, Table, read_columns, read_table
 from pymodel.data._dataset import Dataset
 from pymodel.data._scale import minmax_map, standard_map, target_map, threshold_map
 from pymodel.data._sources import read_source
@@ -17,7 +17,7 @@ from pymodel.errors import DataError
 from pymodel.ir import HostSpec, Task
 from pymodel.settings import DataSettings
 
-__all__ = ["MIN_ROWS", "Dataset", "Table", "load", "read_rows", "read_table"]
+__all__ = ["MIN_ROWS", "Columns", "Dataset", "Table", "load", "read_columns", "read_rows", "read_table"]
 
 #: With fewer rows a split says nothing.
 MIN_ROWS = 10

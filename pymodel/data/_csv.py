@@ -16,7 +16,7 @@ from pymodel.data._files import read_bytes
 from pymodel.errors import DataError
 from pymodel.suggest import suggest
 
-__all__ = ["MAX_CSV_BYTES", "MAX_MAGNITUDE", "Table", "read_table"]
+__all__ = ["MAX_CSV_BYTES", "MAX_MAGNITUDE", "Columns", "Table", "read_columns", "read_table"]
 
 #: Largest CSV file, unpacked; a table of this size takes about half a minute to parse.
 MAX_CSV_BYTES = 256 << 20
@@ -38,6 +38,54 @@ class Table:
     columns: tuple[str, ...]
     values: npt.NDArray[np.float64]
     texts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What the columns of a CSV file are.
+
+    Attributes:
+        delimiter: what separates them.
+        distinct: per column, its different values in the order of their first rows, at most `limit` + 1 of them.
+        numeric: names of the columns that hold numbers only.
+        rows: of the file.
+    """
+
+    delimiter: str
+    distinct: dict[str, tuple[str, ...]]
+    numeric: frozenset[str]
+    rows: int
+
+
+def read_columns(path: Path, limit: int = 1000) -> Columns:
+    """Look over the CSV file `path` without knowing anything of it.
+
+    Args:
+        path: the file, as for :func:`read_table`.
+        limit: different values per column beyond which they are not collected.
+
+    Raises:
+        DataError: if there are no rows, or as :func:`read_table`, except for what cells hold.
+    """
+    reader = _Reader(path, _decode(path, read_bytes(path, MAX_CSV_BYTES)))
+    found: list[dict[str, None]] = [{} for _ in reader.header]
+    numeric = [True] * len(found)
+    rows = 0
+    for _, row in reader.rows():
+        rows += 1
+        for index, cell in enumerate(row):
+            if numeric[index] and not _is_number(cell):
+                numeric[index] = False
+            if len(found[index]) <= limit:
+                found[index].setdefault(cell.strip())
+    if not rows:
+        raise DataError(f"{path} has a header line but no rows; add the data")
+    return Columns(
+        reader.delimiter,
+        {name: tuple(values) for name, values in zip(reader.header, found, strict=True)},
+        frozenset(name for name, plain in zip(reader.header, numeric, strict=True) if plain),
+        rows,
+    )
 
 
 def read_table(path: Path, *, text: str | None = None, select: Sequence[str] | None = None) -> Table:
@@ -96,7 +144,8 @@ class _Reader:
 
     def __init__(self, path: Path, text: str) -> None:
         self._path = path
-        self._rows = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
+        self.delimiter = _delimiter(text)
+        self._rows = csv.reader(io.StringIO(text, newline=""), delimiter=self.delimiter, strict=True)
         _, header = next(self._records(), (0, []))
         self.header = [name.strip() for name in header]
         if not self.header:
