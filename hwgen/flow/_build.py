@@ -16,15 +16,24 @@ from hwgen._output import check_target, keep_failed, staged
 from hwgen.config import Config, dump_config
 from hwgen.flow._imported import keep_data, keep_imported, load_imported
 from hwgen.flow._metrics import metric_values, test_details
+from hwgen.flow._network import NETWORK_ROWS, network_details
 from hwgen.openhls import OpenHlsDesign, require_clang
 from hwgen.report import REPORT_SCHEMA, border_entry, layer_entries, renew_html, save_report, tool_versions
-from hwgen.synth import Synthesis, SynthEstimate, netlist_border, require_yosys, synthesise, yosys_family
+from hwgen.synth import (
+    Synthesis,
+    SynthEstimate,
+    layer_resources,
+    netlist_border,
+    require_yosys,
+    synthesise,
+    yosys_family,
+)
 from hwgen.tables import Passes, TablesDesign, generate
 from pymodel.data import Dataset, load
 from pymodel.errors import MismatchError
 from pymodel.fabric import TableKAN, save_tables_model
 from pymodel.ir import IntArray, KanIR, load_ir, save_ir
-from pymodel.layers import FrozenKAN, load_frozen, save_float, save_frozen
+from pymodel.layers import KAN, FrozenKAN, load_frozen, save_float, save_frozen
 from pymodel.lower import lower
 from pymodel.reference import Reference
 from pymodel.train import TrainResult, check_widths, train
@@ -121,6 +130,8 @@ def _stages(config: Config, dataset: Dataset, work: Path, clock: StageClock) -> 
         y_test = dataset.y_test
         rtl_rows = vectors.subset(config.hardware.rtl_vectors)
         save_vectors(work / "vectors.npz", vectors, y_test, rtl_rows)
+        drawn = {name: Y[: min(vectors.n_test, NETWORK_ROWS)] for name, Y in expected.items()}
+        network = network_details(ir, result.float_model if isinstance(result.float_model, KAN) else None, drawn)
     with clock.stage("torch", "torch compared with the reference"):
         borders = [torch_border(ir, frozen, vectors.X, expected), layers_alone_border(ir, frozen, _VECTOR_SEED)]
     hardware = _Hardware(config, frozen, ir, vectors.X, rtl_rows, expected, work, clock)
@@ -132,7 +143,7 @@ def _stages(config: Config, dataset: Dataset, work: Path, clock: StageClock) -> 
         borders.append(csim)
         cosims = hardware.cosim()
         borders += [border for border, _ in cosims.values()]
-        estimates, netlists = hardware.finish_synth(synth)
+        estimates, by_layer, netlists = hardware.finish_synth(synth)
         borders += netlists
     n = vectors.n_test
     Y = {"reference": expected[ir.output][:n], "csim": Y_csim[:n]}
@@ -149,6 +160,7 @@ def _stages(config: Config, dataset: Dataset, work: Path, clock: StageClock) -> 
             "n_test": len(dataset.y_test),
             "classes": list(dataset.host.classes),
             "target": dataset.host.target,
+            "features": list(dataset.host.features),
         },
         **metric_values(ir, y_test, result.metrics, Y, rtl_tests),
         "equivalence": _equivalence(borders),
@@ -169,8 +181,14 @@ def _stages(config: Config, dataset: Dataset, work: Path, clock: StageClock) -> 
         "model": {"edges": ir.n_edges, "edges_total": sum(layer.n_edges_total for layer in ir.layers)},
         "layers": layer_entries(ir),
         "hardware": {
-            name: _hardware_entry(cosims[name][1], hardware.designs[name], estimates.get(name)) for name in cosims
+            name: {
+                **_hardware_entry(cosims[name][1], hardware.designs[name], estimates.get(name)),
+                "layers": by_layer.get(name, {}),
+            }
+            for name in cosims
         },
+        "network": network,
+        "network_rows": min(n, NETWORK_ROWS),
         "seconds": clock.seconds,
         "versions": tool_versions(),
         "history": result.history,
@@ -264,21 +282,28 @@ class _Hardware:
                 results[engine] = rtl_border(folder, self.X, self.rtl_rows, self.expected, _VECTOR_SEED)
         return results
 
-    def finish_synth(self, futures: dict[str, Future[Synthesis]]) -> tuple[dict[str, SynthEstimate], list[Border]]:
-        """Wait for the mapped netlists, and compare each with the reference on the vectors that its RTL got."""
-        estimates, borders = {}, []
+    def finish_synth(
+        self, futures: dict[str, Future[Synthesis]]
+    ) -> tuple[dict[str, SynthEstimate], dict[str, dict[str, Any]], list[Border]]:
+        """Wait for the mapped netlists, and compare each with the reference on the vectors that its RTL got.
+
+        Returns:
+            Estimates by engine, the same by engine and layer, and the borders.
+        """
+        estimates, by_layer, borders = {}, {}, []
         expected = self.expected[self.ir.output]
         for engine, future in futures.items():
             with self.clock.console.status(f"Yosys estimate ({engine})"):
                 synthesis = future.result()
             estimates[engine] = synthesis.estimate
+            by_layer[engine] = layer_resources(synthesis.cells, synthesis.signals)
             self.clock.done("synth", f"Yosys estimate ({engine}), beside the above", synthesis.estimate.seconds)
             if synthesis.signals.beats > 1:
                 continue  # its mapped memories are block RAM, which the netlist simulator does not have
             with self.clock.stage("netlist", f"mapped netlist ({engine}) simulated and compared"):
                 border = netlist_border(synthesis.netlist(), synthesis.signals, self.X, expected, rows=self.rtl_rows)
             borders.append(border)
-        return estimates, borders
+        return estimates, by_layer, borders
 
 
 def _equivalence(borders: list[Border]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from hwgen.report._figure import plain_text, svg
+from hwgen.report._picture import codes_picture, functions_picture, network_picture
 from pymodel.errors import ConfigError, IRError
 
 __all__ = ["flatten_borders", "render_html", "renew_html"]
@@ -28,26 +29,12 @@ def flatten_borders(equivalence: Mapping[str, Any]) -> list[tuple[str, Mapping[s
     return borders
 
 
-def _svg(draw: Any) -> Markup:
-    """Run `draw(axes)` on a new figure and return it as inline SVG."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context({"svg.hashsalt": "kan4ml", "font.size": 9}):
-        figure = Figure(figsize=(5.2, 4.2), layout="constrained")
-        draw(figure.subplots())
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    return Markup(text[text.index("<svg") :])  # noqa: S704 - matplotlib escapes every label itself
-
-
 def _confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> Markup:
     def draw(axes: Any) -> None:
         axes.imshow(matrix, cmap="Blues")
         axes.set(xlabel="predicted", ylabel="true", title="Test rows, integer model")
         if len(classes) <= _MAX_CLASSES_LABELLED:
-            labels = [label[:16].replace("$", r"\$") for label in classes]
+            labels = [plain_text(label, 16) for label in classes]
             axes.set_xticks(range(len(classes)), labels, rotation=90)
             axes.set_yticks(range(len(classes)), labels)
             peak = max(max(row) for row in matrix)
@@ -56,7 +43,7 @@ def _confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> Marku
                     if count:
                         axes.text(j, i, str(count), ha="center", va="center", color="w" if count > peak / 2 else "k")
 
-    return _svg(draw)
+    return svg(draw)
 
 
 def _scatter(true: Sequence[float], predicted: Sequence[float], target: str) -> Markup:
@@ -64,10 +51,10 @@ def _scatter(true: Sequence[float], predicted: Sequence[float], target: str) -> 
         axes.scatter(true, predicted, s=6)
         low, high = min(*true, *predicted), max(*true, *predicted)
         axes.plot([low, high], [low, high], linewidth=1, color="0.5")
-        name = target[:40].replace("$", r"\$")
+        name = plain_text(target, 40)
         axes.set(xlabel=f"{name}, true", ylabel=f"{name}, integer model", title="Test rows")
 
-    return _svg(draw)
+    return svg(draw)
 
 
 def _format(value: object) -> str:
@@ -99,6 +86,7 @@ def _render(report: Mapping[str, Any]) -> str:
         plot = _scatter(report["scatter"]["true"], report["scatter"]["predicted"], report["dataset"]["target"])
     return environment.get_template("template.html").render(
         r=report,
+        **_network(report),
         equal=all(entry["mismatches"] == 0 for _, entry in borders),
         metrics=metrics,
         metric_title="Accuracy" if metrics == ["accuracy"] else "Error",
@@ -108,6 +96,19 @@ def _render(report: Mapping[str, Any]) -> str:
         plot=plot,
         fmt=_format,
     )
+
+
+def _network(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the pictures of the network; reports of earlier versions have none."""
+    layers = report.get("network") or []
+    if not layers:
+        return {"picture": None, "parts": []}
+    features = [str(name) for name in report["dataset"].get("features", ())]
+    parts = [
+        (layer, functions_picture(layer, features if index == 0 else ()), codes_picture(layer))
+        for index, layer in enumerate(layers)
+    ]
+    return {"picture": network_picture(layers, features, report["dataset"]["classes"]), "parts": parts}
 
 
 def renew_html(report: Mapping[str, Any], folder: Path) -> Path:

@@ -4,6 +4,7 @@ from hwgen.synth._ecp5 import Ecp5Timing, place_ecp5, require_nextpnr
 from hwgen.synth._energy import Activity, measure_activity
 from hwgen.synth._equivalence import netlist_border
 from hwgen.synth._estimate import Synthesis, SynthEstimate, estimate, require_yosys, synthesise
+from hwgen.synth._layers import layer_resources
 from hwgen.synth._mapped import MappedNetlist, NetlistRun
 from hwgen.synth._netlist import Cell, Netlist
 from hwgen.synth._pairing import paired_sites
@@ -19,6 +20,7 @@ __all__ = [
     "SynthEstimate",
     "Synthesis",
     "estimate",
+    "layer_resources",
     "measure_activity",
     "netlist_border",
     "paired_sites",
