@@ -17,7 +17,14 @@ from torch.nn import functional
 
 from pymodel.ir import HostSpec, Task
 from pymodel.layers import KAN, build_kan
-from pymodel.quant import QuantKAN, freeze, post_training, start_from_gptq
+from pymodel.quant import (
+    QuantKAN,
+    freeze,
+    post_training,
+    quantize_model,
+    start_from_float,
+    start_from_gptq,
+)
 from pymodel.settings import QuantizeSettings
 
 __all__ = [
@@ -37,15 +44,14 @@ WIDTHS = (784, 64, 10)
 #: Arguments of `build_kan` by family. Features are mapped onto the range.
 FAMILIES: dict[str, dict[str, Any]] = {
     "efficient_kan": {"grid": 5, "order": 3, "range": (-2.0, 2.0)},
-    "fast_kan": {"grid": 8, "order": 1, "range": (-2.0, 2.0)},
+    "fast_kan": {"grid": 8, "order": 1, "range": (-2.0, 2.0), "norm": "layer"},
+    "pykan": {"grid": 5, "order": 3, "range": (-2.0, 2.0)},
     "kagn": {"grid": 1, "order": 3, "range": (-2.0, 2.0), "norm": "batch"},
 }
-#: Factor of the spline weights' initialisation: fast-kan's 0.1 is meant for inputs that a LayerNorm has normalised; without one it
-#: drives the hidden nodes out of the Gaussians' range.
-INIT = {"fast_kan": 0.2}
 #: Training rows on which PTQ calibrates, and QAT starts.
 CALIBRATION_ROWS = 10_000
 _WARMUP_STEPS = 20
+_TEMPERATURE = 2.0
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,9 @@ class Recipe:
         batch: rows per step.
         decay: of weights.
         shift: move every image by -1, 0 or 1 pixels in each direction.
+        start: of QAT: `gptq`, `float` (`pymodel.quant.start_from_float`) or `plain` (`QuantKAN.calibrate`).
+        steps: rate of the quantizers' parameters, as a multiple of `rate`.
+        distill: share of the loss that is the distance from the float network's logits.
     """
 
     epochs: int
@@ -75,6 +84,9 @@ class Recipe:
     batch: int = 128
     decay: float = 1e-4
     shift: bool = False
+    start: str = "gptq"
+    steps: float = 1.0
+    distill: float = 0.0
 
 
 def _idx(path: Path, header: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -82,8 +94,11 @@ def _idx(path: Path, header: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
         return np.frombuffer(stream.read(), dtype=np.uint8, offset=header)
 
 
-def load_mnist(folder: Path, device: str, held_out: int = 0) -> Mnist:
-    """Read the four official files; `held_out` of the last training rows stand in for the test rows, to try recipes."""
+def load_mnist(folder: Path, device: str, held_out: int = 0, rows: int | None = None) -> Mnist:
+    """Read the four official files; `held_out` of the last training rows stand in for the test rows, to try recipes.
+
+    With `rows`, only the first of the training rows are kept.
+    """
     parts = []
     for name in ("train", "t10k"):
         images = _idx(folder / f"{name}-images-idx3-ubyte.gz", 16).reshape(-1, 784)
@@ -92,6 +107,7 @@ def load_mnist(folder: Path, device: str, held_out: int = 0) -> Mnist:
     if held_out:
         x, y = parts[:2]
         parts = [x[:-held_out], y[:-held_out], x[-held_out:], y[-held_out:]]
+    parts[:2] = (part[:rows] for part in parts[:2])
     return Mnist(*(part.to(device) for part in parts))
 
 
@@ -117,10 +133,18 @@ class Training:
         bounds: of the grid.
         recipe: how long and how fast.
         seed: of the order.
+        teacher: float network, if the recipe distills.
     """
 
     def __init__(
-        self, model: nn.Module, groups: Any, data: Mnist, bounds: tuple[float, float], recipe: Recipe, seed: int
+        self,
+        model: nn.Module,
+        groups: list[dict[str, Any]],
+        data: Mnist,
+        bounds: tuple[float, float],
+        recipe: Recipe,
+        seed: int,
+        teacher: nn.Module | None = None,
     ) -> None:
         self.model, self.data, self.recipe = model, data, recipe
         device = data.x.device
@@ -128,11 +152,11 @@ class Training:
         self.generator = torch.Generator(device).manual_seed(seed)
         self.per_epoch = len(data.x) // recipe.batch
         self.total = recipe.epochs * self.per_epoch
-        self.rate = torch.tensor(recipe.rate, device=device)
-        start = self.rate if self.cuda else recipe.rate
-        self.optimizer = torch.optim.AdamW(
-            groups, lr=start, weight_decay=recipe.decay, capturable=self.cuda, foreach=True
-        )
+        factors = [float(group.pop("factor", 1.0)) for group in groups]
+        self.rates = [(torch.tensor(recipe.rate * factor, device=device), factor) for factor in factors]
+        for group, (rate, factor) in zip(groups, self.rates, strict=True):
+            group["lr"] = rate if self.cuda else recipe.rate * factor
+        self.optimizer = torch.optim.AdamW(groups, weight_decay=recipe.decay, capturable=self.cuda, foreach=True)
         forward = device_forward(model) if isinstance(model, QuantKAN) else model
         parameters = [p for p in model.parameters() if p.requires_grad]
         self.rows = torch.zeros(recipe.batch, dtype=torch.long, device=device)
@@ -142,7 +166,14 @@ class Training:
             x = data.x[self.rows]
             if recipe.shift:
                 x = _shifted(x, self.corner)
-            loss = functional.cross_entropy(forward(scaled(x, bounds)), data.y[self.rows])
+            x = scaled(x, bounds)
+            logits = forward(x)
+            loss = functional.cross_entropy(logits, data.y[self.rows])
+            if teacher is not None:
+                with torch.no_grad():
+                    wanted = (teacher(x) / _TEMPERATURE).softmax(dim=1)
+                soft = functional.cross_entropy(logits / _TEMPERATURE, wanted) * _TEMPERATURE**2
+                loss = (1.0 - recipe.distill) * loss + recipe.distill * soft
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(parameters, 5.0, foreach=True)
@@ -167,10 +198,11 @@ class Training:
                     torch.randint(0, 3, self.corner.shape, generator=self.generator, device=self.corner.device)
                 )
             now = self.recipe.rate * min(1.0, (index + 1) / _WARMUP_STEPS) * _cosine(index / self.total)
-            self.rate.fill_(now)
-            if not self.cuda:
-                for group in self.optimizer.param_groups:
-                    group["lr"] = now
+            for group, (rate, factor) in zip(self.optimizer.param_groups, self.rates, strict=True):
+                if self.cuda:
+                    rate.fill_(now * factor)
+                else:
+                    group["lr"] = now * factor
             self.run()
 
 
@@ -222,11 +254,9 @@ def integer_accuracy(model: QuantKAN, data: Mnist, bounds: tuple[float, float]) 
 def float_training(family: str, data: Mnist, recipe: Recipe, seed: int) -> Training:
     """Return an untrained float network with its training."""
     torch.manual_seed(seed)
-    model = build_kan(family, WIDTHS, **FAMILIES[family])
-    for layer in model.kan_layers():
-        layer.spline_weight.data.mul_(INIT.get(family, 1.0))
-    model = model.to(data.x.device)
-    return Training(model, model.parameters(), data, FAMILIES[family]["range"], recipe, seed)
+    model = build_kan(family, WIDTHS, **FAMILIES[family]).to(data.x.device)
+    groups = [{"params": list(model.parameters())}]
+    return Training(model, groups, data, FAMILIES[family]["range"], recipe, seed)
 
 
 def settings_for(method: str, bits: tuple[int, int], first: int | None = None, **more: Any) -> QuantizeSettings:
@@ -243,12 +273,37 @@ def settings_for(method: str, bits: tuple[int, int], first: int | None = None, *
     )
 
 
+def started(model: KAN, settings: QuantizeSettings, start: str, x: Tensor) -> QuantKAN:
+    """Return a network with quantizers, before its training.
+
+    Args:
+        model: the float network.
+        settings: method and bits.
+        start: as :class:`Recipe` has it.
+        x: features to calibrate on.
+    """
+    if start != "plain":
+        return (start_from_gptq if start == "gptq" else start_from_float)(model, settings, x)
+    quantized = quantize_model(model, settings)
+    quantized.calibrate(x)
+    for layer in quantized.kan_layers():
+        if layer.bias is None:  # it costs nothing in hardware
+            layer.bias = nn.Parameter(layer.base_weight.new_zeros(layer.out_features))
+    return quantized
+
+
 def qat_training(model: KAN, data: Mnist, settings: QuantizeSettings, recipe: Recipe, seed: int) -> Training:
-    """Return a network with quantizers, which starts from GPTQ's, with its training."""
+    """Return a network with quantizers, with its training."""
     layer = next(model.kan_layers())
     bounds = (layer.low, layer.high)
-    quantized = start_from_gptq(model.eval(), settings, scaled(data.x[:CALIBRATION_ROWS], bounds))
-    return Training(quantized, quantized.parameter_groups(recipe.decay), data, bounds, recipe, seed + 1000)
+    x = scaled(data.x[:CALIBRATION_ROWS], bounds)
+    quantized = started(model.eval(), settings, recipe.start, x)
+    with torch.no_grad():
+        quantized(x[:1000])  # settles what the first rows decide
+    groups = quantized.parameter_groups(recipe.decay)
+    groups[1]["factor"] = recipe.steps
+    teacher = model.eval() if recipe.distill else None
+    return Training(quantized, groups, data, bounds, recipe, seed + 1000, teacher)
 
 
 def ptq(model: KAN, data: Mnist, settings: QuantizeSettings) -> tuple[QuantKAN, float]:

@@ -1,10 +1,10 @@
 """Train and quantize the MNIST networks of the accuracy table, many jobs at once on one GPU.
 
-    python bench/accuracy/mnist.py --data FOLDER --state FOLDER [--seconds 560] [--workers 14] [--try]
+    python bench/accuracy/mnist.py --data FOLDER --state FOLDER [--seconds 560] [--workers 14] [--kinds qat,shift,ptq] [--try]
 
-Every finished job is kept in the state folder (`records.json`, `float_FAMILY.pt`), and a run that the time limit cut off goes
+Every finished job is kept in the state folder (`records.json`, `float/*.pt`), and a run that the time limit cut off goes
 on with the same command. `python bench/accuracy/table.py --state FOLDER` turns the records into the committed results.
-With `--try` a few recipes are compared on 5,000 training rows set aside; no test row is looked at.
+With `--try` recipes are compared on 5,000 training rows set aside, in FOLDER/trial; no test row is looked at.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import queue
 import sys
 import time
 import traceback
@@ -45,10 +46,15 @@ SEEDS = (0, 1, 2)
 FLOAT = Recipe(epochs=20, rate=1e-3)
 #: KAGN's weights have its batch normalisation folded in, and are ten times smaller.
 QAT = {
-    "efficient_kan": Recipe(epochs=15, rate=2e-3, batch=256),
-    "fast_kan": Recipe(epochs=15, rate=1e-3, batch=256),
-    "kagn": Recipe(epochs=15, rate=1e-4, batch=256),
+    "efficient_kan": Recipe(epochs=15, rate=2e-3, start="float"),
+    "fast_kan": Recipe(epochs=15, rate=1e-3, start="plain"),
+    "pykan": Recipe(epochs=15, rate=2e-3, start="float"),
+    "kagn": Recipe(epochs=15, rate=1e-4, start="float"),
 }
+#: With images moved by a pixel: families, and the options of both phases.
+SHIFTED = ("efficient_kan", "fast_kan", "pykan")
+SHIFT_FLOAT = (("epochs", 30), ("shift", True))
+SHIFT_QAT = (("epochs", 20), ("shift", True))
 #: Bits of weights and activations.
 SAME = ((2, 2), (4, 4), (3, 3))
 MORE = ((8, 8), (4, 8), (2, 8))
@@ -90,41 +96,74 @@ class Job:
 def plan(kinds: tuple[str, ...]) -> list[list[Job]]:
     """Return the jobs in stages; a stage needs the one before."""
     pairs = [(family, seed) for family in FAMILIES for seed in SEEDS]
+    moved = [(family, seed) for family in SHIFTED for seed in SEEDS] if "shift" in kinds else []
     first = [Job("float", *pair) for pair in pairs]
-    trained = [Job("qat", *pair, m, bits) for bits in SAME for pair in pairs for m in QAT_METHODS]
-    slow = ("adaround", "brecq")
-    methods = sorted(PTQ_METHODS, key=lambda m: (m in slow, m not in FULL))
-    direct = [
-        Job("ptq", *pair, m, bits) for m in methods for bits in SAME + (MORE if m in FULL else ()) for pair in pairs
-    ]
-    second = (trained if "qat" in kinds else []) + (direct if "ptq" in kinds else [])
+    first += [Job("float", *pair, options=SHIFT_FLOAT) for pair in moved]
+    second = [Job("qat", *pair, "lsq", bits, SHIFT_QAT) for bits in SAME for pair in moved]
+    if "qat" in kinds:
+        second += [Job("qat", *pair, m, bits) for bits in SAME for pair in pairs for m in QAT_METHODS]
+    if "ptq" in kinds:
+        slow = ("adaround", "brecq")
+        methods = sorted(PTQ_METHODS, key=lambda m: (m in slow, m not in FULL))
+        second += [
+            Job("ptq", *pair, m, bits) for m in methods for bits in SAME + (MORE if m in FULL else ()) for pair in pairs
+        ]
     return [first, second]
 
 
+#: Rates that are tried.
+_RATES = {
+    "efficient_kan": (1e-3, 2e-3, 4e-3, 8e-3),
+    "fast_kan": (5e-4, 1e-3, 2e-3, 4e-3),
+    "pykan": (1e-3, 2e-3, 4e-3, 8e-3),
+    "kagn": (1e-4, 3e-4, 1e-3, 3e-5),
+}
+_STARTS = {family: ("plain",) if family == "fast_kan" else ("float", "plain", "gptq") for family in FAMILIES}
+
+
 def trials() -> list[list[Job]]:
-    """Return jobs that compare recipes on rows set aside."""
+    """Return jobs that compare recipes on rows set aside, the most telling first."""
     first = [Job("float", family, 0) for family in FAMILIES]
-    rates = {"kagn": (3e-5, 1e-4, 3e-4), "fast_kan": (3e-4, 1e-3), "efficient_kan": (1e-3, 2e-3, 4e-3)}
-    second = [
-        Job("qat", family, 0, method, bits, options=(("rate", rate),))
-        for family in FAMILIES
-        for rate in rates[family]
-        for method, bits in (("lsq", (2, 2)), ("dorefa", (2, 2)), ("lsq", (4, 4)))
-    ]
-    third = [Job("ptq", family, 0, method, (2, 2)) for method in ("gptq", "brecq") for family in FAMILIES]
-    return [first, second + third]
+    first += [Job("float", f, 0, options=(("rate", r),)) for f in ("fast_kan", "pykan") for r in (5e-4, 2e-3)]
+    ranked: list[list[Job]] = [[] for _ in range(7)]
+
+    def add(rank: int, family: str, method: str, bits: int, **options: Any) -> None:
+        ranked[rank].append(Job("qat", family, 0, method, (bits, bits), tuple(options.items())))
+
+    for family in FAMILIES:
+        rates, starts = _RATES[family], _STARTS[family]
+        for rate in rates:
+            for start in starts:
+                add(0, family, "lsq", 2, rate=rate, start=start)
+                add(1, family, "dsq", 2, rate=rate, start=start)
+        for rate in rates[1:3]:
+            for steps in (0.1, 0.3, 3.0):
+                add(2, family, "lsq", 2, rate=rate, steps=steps)
+            for method in ("lsq", "dsq"):
+                add(2, family, method, 2, rate=rate, distill=0.5)
+            add(5, family, "lsq", 2, rate=rate, batch=256)
+            add(6, family, "lsq", 2, rate=rate, batch=64)
+        for rate in rates[:3]:
+            for bits in (4, 3):
+                for method in ("lsq", "dsq"):
+                    for start in [start for start in starts if start != "plain" or len(starts) == 1]:
+                        add(3, family, method, bits, rate=rate, start=start)
+            for method in ("qil", "lsq_plus", "pact", "dorefa"):
+                for bits in (2, 4) if rate != rates[2] else (2,):
+                    add(4, family, method, bits, rate=rate)
+    return [first, [job for jobs in ranked for job in jobs]]
 
 
 def groups(jobs: list[Job]) -> list[list[Job]]:
     """Return jobs that run together: training of the same length side by side, everything else alone."""
     found: list[list[Job]] = []
+    filling: dict[tuple[str, int, int], list[Job]] = {}
     for job in jobs:
-        last = found[-1] if found else []
-        fits = last and job.kind == last[0].kind != "ptq" and len(last) < SIDE_BY_SIDE
-        if fits and _length(job) == _length(last[0]):
-            last.append(job)
-        else:
-            found.append([job])
+        last = filling.get(_length(job))
+        if last is None or job.kind == "ptq" or len(last) == (3 if job.kind == "float" else SIDE_BY_SIDE):
+            last = filling[_length(job)] = []
+            found.append(last)
+        last.append(job)
     return found
 
 
@@ -133,7 +172,12 @@ def _length(job: Job) -> tuple[str, int, int]:
 
 
 def _float_path(state: Path, job: Job) -> Path:
-    return state / "float" / f"{job.family}-{job.seed}.pt"
+    words = [job.family, str(job.seed)]
+    if job.recipe.shift:
+        words.append("shift")
+    elif job.kind == "float":
+        words += [f"{k}={v}" for k, v in job.options if k != "epochs"]
+    return state / "float" / f"{'-'.join(words)}.pt"
 
 
 def _float_model(state: Path, job: Job, data: Any) -> Any:
@@ -142,7 +186,7 @@ def _float_model(state: Path, job: Job, data: Any) -> Any:
     return model.eval()
 
 
-def _train(jobs: list[Job], data: Any, state: Path) -> list[dict[str, Any]]:
+def _train(jobs: list[Job], data: Any, state: Path, trial: bool) -> list[dict[str, Any]]:
     begun = time.perf_counter()
     if jobs[0].kind == "float":
         runs = [float_training(job.family, data, job.recipe, job.seed) for job in jobs]
@@ -165,7 +209,8 @@ def _train(jobs: list[Job], data: Any, state: Path) -> list[dict[str, Any]]:
         record: dict[str, Any] = {"seconds": seconds, "start_seconds": ready, "recipe": asdict(job.recipe)}
         record["torch_accuracy"] = record["accuracy"] = accuracy(run.model, data, bounds)
         if isinstance(run.model, QuantKAN):
-            record["accuracy"] = integer_accuracy(run.model, data, bounds)
+            if not trial:
+                record["accuracy"] = integer_accuracy(run.model, data, bounds)
         else:
             path = _float_path(state, job)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -189,19 +234,23 @@ def _quantize(job: Job, data: Any, state: Path) -> dict[str, Any]:
 
 def _work(options: argparse.Namespace, jobs: Any, results: Any) -> None:
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // options.workers))
-    data = load_mnist(options.data, options.device, 5000 if options.trial else 0)
+    data = load_mnist(options.data, options.device, 5000 if options.trial else 0, options.rows)
     while True:
         group = jobs.get()
         if group is None:
             return
+        broken = False
         try:
             if group[0].kind == "ptq":
                 records = [_quantize(group[0], data, options.state)]
             else:
-                records = _train(group, data, options.state)
-        except Exception:  # noqa: BLE001 - one cell that fails must not end the others
+                records = _train(group, data, options.state, options.trial)
+        except Exception as error:  # noqa: BLE001 - one cell that fails must not end the others
             records = [{"error": traceback.format_exc()}] * len(group)
+            broken = "CUDA" in str(error)  # nothing works in this process from now on
         results.put((group, records))
+        if broken:
+            return
 
 
 def main() -> None:
@@ -211,10 +260,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=560.0)
     parser.add_argument("--workers", type=int, default=min(4, os.cpu_count() or 1))
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--kinds", default="qat,ptq")
+    parser.add_argument("--kinds", default="qat,shift,ptq", help="of qat, shift, ptq")
+    parser.add_argument("--rows", type=int, help="read only so many training rows")
+    parser.add_argument("--only", default="", help="words that a job's key must have, separated by commas")
+    parser.add_argument("--epochs", type=int, help="of every phase, to see whether everything runs")
+    parser.add_argument("--quiet", action="store_true", help="print failures only")
     parser.add_argument("--try", dest="trial", action="store_true")
     options = parser.parse_args()
     begun = time.monotonic()
+    if options.trial:
+        options.state = options.state / "trial"
     options.state.mkdir(parents=True, exist_ok=True)
     path = options.state / ("trials.json" if options.trial else "records.json")
     records: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
@@ -227,6 +282,9 @@ def main() -> None:
     cut = False
     for stage in trials() if options.trial else plan(tuple(options.kinds.split(","))):
         open_jobs = [job for job in stage if job.key not in records or "error" in records[job.key]]
+        open_jobs = [job for job in open_jobs if all(word in job.key for word in options.only.split(","))]
+        if options.epochs:
+            open_jobs = [replace(job, options=(*job.options, ("epochs", options.epochs))) for job in open_jobs]
         waiting = groups(open_jobs)
         running = 0
         while waiting or running:
@@ -238,15 +296,19 @@ def main() -> None:
                 running += 1
             if not running:
                 break
-            group, found = results.get()
+            try:
+                group, found = results.get(timeout=5.0)
+            except queue.Empty:
+                if not any(worker.is_alive() for worker in workers):
+                    waiting, running, cut = [], 0, True
+                continue
             running -= 1
-            if "error" in found[0]:
-                waiting, cut = [], True
             for job, record in zip(group, found, strict=True):
                 records[job.key] = {**asdict(job), "device": device, "torch": torch.__version__, **record}
                 shown = f"{100 * record['accuracy']:.2f}" if "accuracy" in record else record["error"]
                 at = time.monotonic() - begun
-                print(f"{at:6.1f} s  {job.key}: {shown} ({record.get('seconds', 0):.1f} s)", flush=True)
+                if "error" in record or not options.quiet:
+                    print(f"{at:6.1f} s  {job.key}: {shown} ({record.get('seconds', 0):.1f} s)", flush=True)
             path.write_text(json.dumps(records, indent=1) + "\n")
         if cut:
             break

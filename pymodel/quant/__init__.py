@@ -10,7 +10,7 @@ from pymodel.quant._presets import PRESETS
 from pymodel.quant._prune import edge_importance, edge_scores, prune_to
 from pymodel.quant._quantizers import ActivationQuantizer, InputQuantizer, TensorQuantizer
 from pymodel.quant._ste import fake_quantize, replace, scale_gradient
-from pymodel.quant.ptq import post_training, start_from_gptq
+from pymodel.quant.ptq import post_training, start_from_float, start_from_gptq
 
 __all__ = [
     "METHODS",
@@ -40,5 +40,6 @@ __all__ = [
     "round_exact",
     "round_half_up",
     "scale_gradient",
+    "start_from_float",
     "start_from_gptq",
 ]

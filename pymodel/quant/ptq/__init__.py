@@ -6,7 +6,7 @@ from pymodel.quant.ptq._awq import awq_scales
 from pymodel.quant.ptq._coder import output_range
 from pymodel.quant.ptq._gptq import gptq_levels, least_squares_update
 from pymodel.quant.ptq._hawq import allocate_bits, hutchinson_trace, sensitivities
-from pymodel.quant.ptq._start import start_from_gptq
+from pymodel.quant.ptq._start import start_from_float, start_from_gptq
 
 __all__ = [
     "RoundingWeights",
@@ -20,5 +20,6 @@ __all__ = [
     "rectified_sigmoid",
     "rounding_penalty",
     "sensitivities",
+    "start_from_float",
     "start_from_gptq",
 ]

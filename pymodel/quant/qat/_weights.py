@@ -130,22 +130,24 @@ class QilWeights(_Soft):
 
     `t = clip(0.5 * (|w| - c) / d + 0.5, 0, 1)^gamma`, `q = sign(w) * round(L * t)` (equations 2 to 4). Centre c, half width
     d and gamma learn through the rounding; they start where the quantizer is the uniform one of least squared error:
-    nothing pruned, `gamma = 1`.
+    nothing pruned, `gamma = 1`. The centre is kept in units of d, so that a learning rate means the same whatever the size
+    of the weights: those of a layer with a folded batch normalisation are ten times smaller than others.
 
     Attributes:
-        centre, log_distance: parameters, () or (N,) as the step.
+        ratio: parameter, `c / d`, () or (N,) as the step.
+        log_distance: parameter, the natural logarithm of d, of the same shape.
         log_gamma: scalar parameter.
     """
 
     def __init__(self, bits: int, *, symmetric: bool = True, channels: int | None = None) -> None:
         super().__init__(bits, symmetric=symmetric, channels=channels)
-        self.centre = nn.Parameter(torch.zeros_like(self.log_step))
+        self.ratio = nn.Parameter(torch.ones_like(self.log_step))
         self.log_distance = nn.Parameter(torch.zeros_like(self.log_step))
         self.log_gamma = nn.Parameter(torch.zeros(()))
 
     def soft(self, w: Tensor) -> Tensor:
         """Return `sign(w) * L * t`."""
-        inner = 0.5 * (w.abs() - self._over(self.centre, w)) / self._over(self.log_distance.exp(), w) + 0.5
+        inner = 0.5 * (w.abs() / self._over(self.log_distance.exp(), w) - self._over(self.ratio, w)) + 0.5
         gamma = self.log_gamma.exp().clamp_min(_MIN_GAMMA)
         grown = torch.where(inner > _SMALL, inner.clamp(_SMALL, 1.0) ** gamma, 0.0)
         return torch.sign(w) * grown * self.high
@@ -158,7 +160,7 @@ class QilWeights(_Soft):
     @torch.no_grad()
     def start_at(self, step: Tensor, values: Tensor) -> None:  # noqa: ARG002
         """Set interval and step to the uniform quantizer of that step."""
-        self.centre.copy_(step * self.high / 2)
+        self.ratio.fill_(1.0)
         self.log_distance.copy_((step * self.high / 2).log())
         self.log_gamma.zero_()
         self.set_step(step)

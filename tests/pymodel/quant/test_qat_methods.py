@@ -146,7 +146,7 @@ def test_qil_prunes_below_its_interval_and_clips_above() -> None:
     """Equations 2 to 4 with c = 0.5, d = 0.3, gamma = 2 at 4 bits."""
     q = QilWeights(4).double()
     with torch.no_grad():
-        q.centre.fill_(0.5)
+        q.ratio.fill_(0.5 / 0.3)
         q.log_distance.fill_(math.log(0.3))
         q.log_gamma.fill_(math.log(2.0))
     w = torch.tensor([-0.9, -0.81, -0.5, -0.19, 0.0, 0.1, 0.21, 0.4, 0.65, 0.79, 2.0], dtype=torch.float64)
@@ -155,16 +155,16 @@ def test_qil_prunes_below_its_interval_and_clips_above() -> None:
     inner = torch.where(w.abs() < 0.2, 0.0, torch.where(w.abs() > 0.8, 1.0, inner))
     torch.testing.assert_close(q.soft(w).detach(), w.sign() * inner * 7, rtol=1e-5, atol=1e-5)
     leaf = w.clone().requires_grad_()
-    by_w, by_centre, by_distance, by_gamma = torch.autograd.grad(
-        q(leaf).sum(), [leaf, q.centre, q.log_distance, q.log_gamma]
+    by_w, by_ratio, by_distance, by_gamma = torch.autograd.grad(
+        q(leaf).sum(), [leaf, q.ratio, q.log_distance, q.log_gamma]
     )
     inside = (w.abs() > 0.2) & (w.abs() < 0.8)
     assert torch.equal(by_w != 0, inside)
     scale = 7 * q.step.detach() * inside * w.sign()
     t = alpha * w.abs() + beta
-    torch.testing.assert_close(by_centre, (scale * 2 * t * (-alpha)).sum())
+    torch.testing.assert_close(by_ratio, (scale * 2 * t * -0.5).sum())
     torch.testing.assert_close(by_gamma, 2 * torch.where(inside, scale * t**2 * t.clamp_min(1e-9).log(), 0.0).sum())
-    torch.testing.assert_close(by_distance, (scale * 2 * t * (-0.5 * (w.abs() - 0.5) / 0.3)).sum())
+    torch.testing.assert_close(by_distance, (scale * 2 * t * (-0.5 * w.abs() / 0.3)).sum())
 
 
 def test_dsq_is_a_tanh_between_two_levels() -> None:
