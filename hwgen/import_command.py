@@ -13,6 +13,7 @@ import numpy as np
 from hwgen._yaml import parse_yaml
 from hwgen.config import Config, make_config
 from hwgen.flow import table_obstacle
+from pymodel.data import ImageStream
 from pymodel.data import load as load_data
 from pymodel.errors import ConfigError, ModelError
 from pymodel.importers import load
@@ -31,6 +32,8 @@ __all__ = ["import_config"]
 #: Bits of everything: without training, eight lose next to nothing.
 _BITS = 8
 #: Of the section `model`.
+#: Rows of streamed images that show their extent.
+_EXTENT_ROWS = 4096
 _MAX_GRID = 64
 
 
@@ -107,7 +110,8 @@ def _shape(layer: KANLayer) -> dict[str, Any]:
 def _extent(config: Config) -> list[float]:
     """Return the smallest and the largest training input, as the network gets it."""
     dataset = load_data(config.data, config.model.range)
-    x = np.asarray(dataset.host.prepare(dataset.x_train[dataset.fit]))
+    fit = dataset.fit[:_EXTENT_ROWS] if isinstance(dataset.x_train, ImageStream) else dataset.fit
+    x = np.asarray(dataset.host.prepare(dataset.x_train[fit]))
     low, high = float(x.min()), float(x.max())
     if not low < high:
         low, high = low - 0.5, high + 0.5

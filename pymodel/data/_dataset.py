@@ -8,13 +8,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pymodel.data._stream import ImageStream
 from pymodel.errors import DataError
 from pymodel.ir import HostSpec, IntArray, Task
 
-__all__ = ["Dataset", "RawData", "Rows"]
+__all__ = ["Dataset", "RawData", "Rows", "pixel_names"]
 
-#: Raw features: float64, or uint8 for images, where eight times the memory would say nothing more.
-Rows = npt.NDArray[Any]
+#: Raw features: float64, or uint8 for images, where eight times the memory would say nothing more; or a stream of images.
+Rows = npt.NDArray[Any] | ImageStream
+_COLOURS = ("red", "green", "blue")
+
+
+def pixel_names(image: tuple[int, int, int]) -> tuple[str, ...]:
+    """Return a name per number of an image (height, width, channels), channels last."""
+    height, width, channels = image
+    if channels == 1:
+        return tuple(f"pixel_{row}_{column}" for row in range(height) for column in range(width))
+    colours = _COLOURS if channels == len(_COLOURS) else tuple(map(str, range(channels)))
+    return tuple(f"pixel_{r}_{c}_{colour}" for r in range(height) for c in range(width) for colour in colours)
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +38,9 @@ class RawData:
         features: one name per column.
         classes: labels in the order of the indices; empty for a regression.
         target: name of the label column.
-        image: (height, width) if the features are the pixels of an image, row by row.
+        image: (height, width, channels) if the features are the pixels of an image, row by row, channels last.
         test: (x, y) of the source's own test part, if it has one.
+        pixel_range: the smallest and the largest value that a pixel can have, where the format says it.
     """
 
     x: Rows
@@ -36,8 +48,9 @@ class RawData:
     features: tuple[str, ...]
     classes: tuple[str, ...] = ()
     target: str = ""
-    image: tuple[int, int] | None = None
+    image: tuple[int, int, int] | None = None
     test: tuple[Rows, npt.NDArray[Any]] | None = None
+    pixel_range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,22 +59,24 @@ class Dataset:
 
     Attributes:
         name: of the source, for reports.
-        x_train, x_test: (rows, features), float64, or uint8 for images; raw, :meth:`HostSpec.prepare` scales them.
+        x_train: (rows, features), float64, or uint8 for images, which may be a stream; raw, :meth:`HostSpec.prepare`
+            scales them.
+        x_test: likewise, always an array.
         y_train, y_test: (rows,) class indices int64, or targets float64 in their own unit.
         validation: sorted indices of the training rows that are not trained on but choose the best epoch.
         host: column names, scaling into the model's range, class labels, scaling of the target.
-        image: (height, width) if the features are pixels.
+        image: (height, width, channels) if the features are pixels, channels last.
         binary: whether the host maps a threshold to 1/2, for inputs of one bit.
     """
 
     name: str
     x_train: Rows
     y_train: npt.NDArray[Any]
-    x_test: Rows
+    x_test: npt.NDArray[Any]
     y_test: npt.NDArray[Any]
     validation: IntArray
     host: HostSpec
-    image: tuple[int, int] | None = None
+    image: tuple[int, int, int] | None = None
     binary: bool = False
 
     def __post_init__(self) -> None:

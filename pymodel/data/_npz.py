@@ -15,7 +15,7 @@ from pymodel.data._files import MAX_BYTES, check_file
 from pymodel.errors import DataError
 from pymodel.suggest import suggest
 
-__all__ = ["read_npz"]
+__all__ = ["read_npz", "read_npz_arrays"]
 
 _SETS = (("x_train", "y_train", "x_test", "y_test"), ("x", "y"))
 
@@ -27,16 +27,25 @@ def read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
         DataError: if the file is missing or no zip file, an array is absent, holds objects, or is not as long as its
             header says, or all of them together exceed the limit.
     """
+    return _read(path, _SETS, "x_train, y_train, x_test and y_test, or x and y")
+
+
+def read_npz_arrays(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays `names` of the `.npz` file `path`; raises as :func:`read_npz`."""
+    return _read(path, (names,), ", ".join(names))
+
+
+def _read(path: Path, sets: tuple[tuple[str, ...], ...], what: str) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays of the first of `sets` that the file has; `what` says them in words."""
     check_file(path)
     try:
         with zipfile.ZipFile(path) as archive:
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            names = next((names for names in _SETS if all(name in members for name in names)), None)
+            names = next((names for names in sets if all(name in members for name in names)), None)
             if names is None:
-                missing = next(name for name in _SETS[0] if name not in members)
+                missing = next(name for name in sets[0] if name not in members)
                 raise DataError(
-                    f"{path} must hold the arrays x_train, y_train, x_test and y_test, or x and y, but {missing} is "
-                    f"absent; {suggest(missing, members)}"
+                    f"{path} must hold the arrays {what}, but {missing} is absent; {suggest(missing, members)}"
                 )
             if sum(members[name].file_size for name in names) > MAX_BYTES:
                 raise DataError(f"the arrays of {path} have more than {MAX_BYTES >> 20} MiB; take a part of the rows")

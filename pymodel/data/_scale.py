@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pymodel.data._dataset import Rows
+__all__ = ["SIGMAS", "minmax_map", "pixel_map", "sigma_map", "standard_map", "target_map", "threshold_map"]
 
-__all__ = ["SIGMAS", "minmax_map", "standard_map", "target_map", "threshold_map"]
-
+_Rows = npt.NDArray[Any]
 _Floats = npt.NDArray[np.float64]
 #: `standard` maps mean +- this many standard deviations onto the range; what lies beyond saturates.
 SIGMAS = 3.0
@@ -19,17 +18,21 @@ SIGMAS = 3.0
 _CONSTANT = 1e-12
 
 
-def standard_map(x: Rows, low: float, high: float) -> tuple[_Floats, _Floats]:
+def standard_map(x: _Rows, low: float, high: float) -> tuple[_Floats, _Floats]:
     """Return (offset, scale), each (features,), with `(mean + 3*std - offset)*scale = high`, `(mean - 3*std …) = low`.
 
     A constant column gets scale 0: the model sees 0 whatever comes.
     """
     values = x.astype(np.float64)
-    mean, std = values.mean(axis=0), values.std(axis=0)
+    return sigma_map(values.mean(axis=0), values.std(axis=0), low, high)
+
+
+def sigma_map(mean: _Floats, std: _Floats, low: float, high: float) -> tuple[_Floats, _Floats]:
+    """Return :func:`standard_map` from mean and standard deviation of the columns."""
     return _affine(mean - SIGMAS * std, mean + SIGMAS * std, low, high)
 
 
-def minmax_map(x: Rows, low: float, high: float, *, image: bool) -> tuple[_Floats, _Floats]:
+def minmax_map(x: _Rows, low: float, high: float, *, image: bool) -> tuple[_Floats, _Floats]:
     """Return (offset, scale), each (features,), that map the smallest value to `low` and the largest to `high`.
 
     Pixels share one mapping, from 0 (or the smallest value, if negative) to the largest value of any pixel; the
@@ -42,7 +45,12 @@ def minmax_map(x: Rows, low: float, high: float, *, image: bool) -> tuple[_Float
     return _affine(smallest, largest, low, high)
 
 
-def threshold_map(x: Rows, threshold: float) -> tuple[_Floats, _Floats]:
+def pixel_map(features: int, limits: tuple[float, float], low: float, high: float) -> tuple[_Floats, _Floats]:
+    """Return (offset, scale), each (features,), that map the ends of what a pixel can be, `limits`, to `low` and `high`."""
+    return _affine(np.full(features, limits[0]), np.full(features, limits[1]), low, high)
+
+
+def threshold_map(x: _Rows, threshold: float) -> tuple[_Floats, _Floats]:
     """Return (offset, scale), each (features,), that map `threshold` to exactly 1/2, where one unsigned bit turns over.
 
     The scale is a power of two of at most one over the data's span, the same for all columns, so that no rounding moves a

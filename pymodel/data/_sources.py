@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pymodel.data._csv import read_table
-from pymodel.data._dataset import RawData, Rows, encode_labels
+from pymodel.data._dataset import RawData, encode_labels, pixel_names
 from pymodel.data._idx import MNIST_FILES, mnist_file, read_idx
+from pymodel.data._image_sources import IMAGE_READERS
 from pymodel.data._npz import read_npz
 from pymodel.errors import DataError
 from pymodel.settings import DataSettings
@@ -19,6 +20,7 @@ __all__ = ["MOONS_NOISE", "MOONS_ROWS", "read_source"]
 #: The moons are drawn anew from `data.seed`.
 MOONS_ROWS = 2000
 MOONS_NOISE = 0.2
+_Rows = npt.NDArray[Any]
 _Labels = npt.NDArray[Any]
 
 
@@ -29,6 +31,7 @@ def read_source(settings: DataSettings) -> RawData:
         DataError: if it cannot be read or does not fit the task.
     """
     readers = {"csv": _csv, "idx": _idx, "mnist": _mnist, "npz": _npz, "digits": _digits, "moons": _moons}
+    readers |= IMAGE_READERS
     return readers.get(settings.source, _bunch)(settings)
 
 
@@ -37,7 +40,9 @@ def _digits(_: DataSettings) -> RawData:
 
     data = load_digits()
     names = tuple(str(name) for name in data.target_names)
-    return RawData(data.data.astype(np.uint8), data.target.astype(np.int64), _pixels(8, 8), names, "digit", (8, 8))
+    return RawData(
+        data.data.astype(np.uint8), data.target.astype(np.int64), pixel_names((8, 8, 1)), names, "digit", (8, 8, 1)
+    )
 
 
 def _moons(settings: DataSettings) -> RawData:
@@ -99,8 +104,8 @@ def _npz(settings: DataSettings) -> RawData:
     return _arrays(str(settings.path), settings, arrays["x_train"], arrays["y_train"], test)
 
 
-def _arrays(what: str, settings: DataSettings, x: Rows, y: _Labels, test: tuple[Rows, _Labels] | None) -> RawData:
-    """Check and flatten arrays of images (rows, height, width) or rows (rows, features)."""
+def _arrays(what: str, settings: DataSettings, x: _Rows, y: _Labels, test: tuple[_Rows, _Labels] | None) -> RawData:
+    """Check and flatten arrays of images (rows, height, width) or (…, channels), or rows (rows, features)."""
     parts = [(x, y), *([test] if test is not None else [])]
     for rows, labels in parts:
         if rows.ndim < 2 or rows.dtype.kind not in "biuf" or rows.size == 0:
@@ -113,8 +118,10 @@ def _arrays(what: str, settings: DataSettings, x: Rows, y: _Labels, test: tuple[
             raise DataError(f"{what}: test rows of shape {rows.shape[1:]} do not fit training rows of {x.shape[1:]}")
         if rows.dtype.kind == "f" and not np.isfinite(rows).all():
             raise DataError(f"{what}: found NaN or infinity among the features; clean the data first")
-    image = (int(x.shape[1]), int(x.shape[2])) if x.ndim == 3 else None
-    features = _pixels(*image) if image else tuple(f"x{index}" for index in range(int(np.prod(x.shape[1:]))))
+    image = None
+    if x.ndim in (3, 4):
+        image = int(x.shape[1]), int(x.shape[2]), int(x.shape[3]) if x.ndim == 4 else 1
+    features = pixel_names(image) if image else tuple(f"x{index}" for index in range(int(np.prod(x.shape[1:]))))
     flat = [rows.reshape(len(rows), -1) for rows, _ in parts]
     flat = [rows if rows.dtype == np.uint8 else rows.astype(np.float64) for rows in flat]
     if settings.task == "regression":
@@ -133,7 +140,3 @@ def _arrays(what: str, settings: DataSettings, x: Rows, y: _Labels, test: tuple[
     return RawData(
         flat[0], y_all[: len(y)], features, classes, "label", image, (flat[1], y_all[len(y) :]) if test else None
     )
-
-
-def _pixels(height: int, width: int) -> tuple[str, ...]:
-    return tuple(f"pixel_{row}_{column}" for row in range(height) for column in range(width))

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from pymodel.ir import IntArray
 
-__all__ = ["split"]
+__all__ = ["some_rows", "split"]
 
 
 def split(y: npt.NDArray[Any], fraction: float, seed: int, *, stratify: bool) -> tuple[IntArray, IntArray]:
@@ -35,3 +35,22 @@ def split(y: npt.NDArray[Any], fraction: float, seed: int, *, stratify: bool) ->
         aside.append(shuffled[:count])
     test = np.sort(np.concatenate(aside)).astype(np.int64)
     return np.setdiff1d(np.arange(len(y)), test, assume_unique=True).astype(np.int64), test
+
+
+def some_rows(y: npt.NDArray[Any], count: int, seed: int, *, stratify: bool) -> IntArray:
+    """Return sorted indices of `count` rows; with `stratify`, every class gives its share, to a row.
+
+    Args:
+        y: (rows,) class indices or targets, at least `count`.
+        count: how many.
+        seed: of the permutation.
+        stratify: true for classification.
+    """
+    order = np.random.default_rng(seed).permutation(len(y))
+    if not stratify:
+        return np.sort(order[:count]).astype(np.int64)
+    share = np.empty(len(y))
+    for label in np.unique(y):
+        rows = order[y[order] == label]
+        share[rows] = (np.arange(len(rows)) + 0.5) / len(rows)
+    return np.sort(order[np.argsort(share[order], kind="stable")[:count]]).astype(np.int64)

@@ -23,6 +23,14 @@ def _block(channels: int, after: int) -> list[nn.Module]:
     return [nn.Conv2d(channels, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2)]
 
 
+class _ChannelsFirst(nn.Module):
+    """(B, H, W, C) to (B, C, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the images in torch's order."""
+        return x.permute(0, 3, 1, 2)
+
+
 def make_teacher(dataset: Dataset, settings: DistillSettings) -> nn.Module:
     """Return an untrained teacher: two convolutions and a linear layer for images, else one hidden layer.
 
@@ -32,14 +40,18 @@ def make_teacher(dataset: Dataset, settings: DistillSettings) -> nn.Module:
     if dataset.task is not Task.CLASSIFICATION:
         raise ConfigError("train.distill softens class labels and has no use for a regression; remove it")
     n, hidden, image = dataset.n_features, settings.hidden, dataset.image
-    if image is None or min(image) < _MIN_SIDE or image[0] * image[1] != n:
+    if image is None or min(image[:2]) < _MIN_SIDE:
         return nn.Sequential(
             nn.Linear(n, 4 * hidden), nn.BatchNorm1d(4 * hidden), nn.ReLU(), nn.Linear(4 * hidden, dataset.n_outputs)
         )
-    size = 2 * hidden * (image[0] // 4) * (image[1] // 4)
+    height, width, channels = image
+    size = 2 * hidden * (height // 4) * (width // 4)
+    first: list[nn.Module] = [nn.Unflatten(1, (1, height, width))]
+    if channels > 1:
+        first = [nn.Unflatten(1, image), _ChannelsFirst()]
     return nn.Sequential(
-        nn.Unflatten(1, (1, *image)),
-        *_block(1, hidden),
+        *first,
+        *_block(channels, hidden),
         *_block(hidden, 2 * hidden),
         nn.Flatten(),
         nn.Linear(size, dataset.n_outputs),

@@ -75,7 +75,7 @@ def test_idx_pair(tmp_path: Path, digits: tuple[np.ndarray[Any, Any], np.ndarray
     x, y = digits
     images, labels = write(tmp_path / "x.idx", idx_bytes(x)), write(tmp_path / "y.idx", idx_bytes(y))
     data = load(DataSettings("idx", images, labels=labels))
-    assert data.image == (5, 6)
+    assert data.image == (5, 6, 1)
     assert data.x_train.dtype == np.uint8
     assert data.x_train.shape == (32, 30)
     assert data.features[:2] == ("pixel_0_0", "pixel_0_1")

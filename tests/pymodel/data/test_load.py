@@ -44,7 +44,7 @@ def test_embedded_sources(source: Any, rows: int, features: int, classes: int) -
 
 def test_digits_are_images() -> None:
     data = load(DataSettings("digits"), (-1.0, 3.0))
-    assert data.image == (8, 8)
+    assert data.image == (8, 8, 1)
     prepared = data.host.prepare(data.x_train)
     assert prepared.min() == -1.0
     assert prepared.max() == 3.0
