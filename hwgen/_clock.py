@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from rich.console import Console
+from rich.markup import escape
+from rich.text import Text
 
 __all__ = ["StageClock"]
 
@@ -28,11 +30,11 @@ class StageClock:
     def stage(self, key: str, title: str) -> Iterator[None]:
         """Time the body, with a spinner; a body that raises is not counted."""
         start = time.perf_counter()
-        with self.console.status(title):
+        with self.console.status(Text(title)):
             yield
         self.done(key, title, time.perf_counter() - start)
 
     def done(self, key: str, title: str, seconds: float) -> None:
         """Count a stage that was timed elsewhere."""
         self.seconds[key] = self.seconds.get(key, 0.0) + seconds
-        self.console.print(f"[green]✓[/green] {title} [dim]{seconds:.1f} s[/dim]")
+        self.console.print(f"[green]✓[/green] {escape(title)} [dim]{seconds:.1f} s[/dim]")

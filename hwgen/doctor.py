@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Finding", "examine"]
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["Finding", "examine", "missing_tools", "print_findings"]
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,28 @@ class Finding:
     purpose: str
     remedy: str
     required: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the finding as JSON can hold it; `found` tells whether the tool is there."""
+        return {**asdict(self), "found": bool(self.version)}
+
+
+def missing_tools(findings: Iterable[Finding]) -> list[str]:
+    """Return the names of required tools that are absent."""
+    return [finding.tool for finding in findings if finding.required and not finding.version]
+
+
+def print_findings(console: Console, findings: Iterable[Finding]) -> None:
+    """Print a table: tool, version, and the remedy where it is absent."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("tool", "found", "without it")
+    for finding in findings:
+        found = Text(finding.version, style="green") if finding.version else Text("not found", style="red")
+        purpose = finding.purpose if finding.version else f"{finding.purpose}: {finding.remedy}"
+        table.add_row(Text(finding.tool), found, Text(purpose))
+    console.print(table)
 
 
 def _command(*command: str, start: str = "") -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,8 @@ class Csim:
             self._lib = ctypes.CDLL(str(self.library.resolve()))
             describe = self._lib.kan_csim_describe
             self._run = self._lib.kan_csim_run
+            # Projects of earlier versions have none.
+            self._run_alone: Any = getattr(self._lib, "kan_csim_run_alone", None)
             check = self._lib.kan_csim_check
         except (OSError, AttributeError) as error:
             raise ToolError(
@@ -77,6 +80,8 @@ class Csim:
             ) from None
         describe.restype = ctypes.c_char_p
         self._run.restype = None
+        if self._run_alone is not None:
+            self._run_alone.restype = None
         check.restype = ctypes.c_char_p
         self.problems: tuple[str, ...] = tuple(check().decode().splitlines())
         facts: dict[str, Any] = json.loads(describe().decode())
@@ -107,6 +112,39 @@ class Csim:
             DataError: if `X` is no integer array of that shape and range.
             ToolError: if the tables have :attr:`problems`.
         """
+        return self._simulate(X, None, threads)
+
+    def run_alone(self, X: IntArray, inject: Mapping[str, IntArray], threads: int | None = None) -> dict[str, IntArray]:
+        """Run the top function on every row, but let the layers behind others read given integers.
+
+        Args:
+            X: integers of shape (rows, n_in), for the first layer.
+            inject: per recorded layer, int64 (rows, n_out) that its successor reads instead of its output; a layer that
+                is not named passes on zeros.
+            threads: as for :meth:`run`.
+
+        Returns:
+            int64 (rows, n_out) per recorded layer: what it gave, not what was put in its place.
+
+        Raises:
+            DataError: as :meth:`run`, or if an array of `inject` has another shape or names no layer.
+            ToolError: as :meth:`run`, or if the library has no such entry point.
+        """
+        if self._run_alone is None:
+            raise ToolError(f"{self.library.name} cannot drive layers alone; build the model again")
+        rows = np.zeros((np.asarray(X).shape[0], self._row), dtype=np.int64)
+        taps = {tap.name: tap for tap in self._taps}
+        for name, values in inject.items():
+            tap = taps.get(name)
+            if tap is None or values.shape != (rows.shape[0], tap.count):
+                raise DataError(
+                    f"integers for the successor of layer {name!r} have shape {values.shape}, which the simulation does not "
+                    "take; build the model again"
+                )
+            rows[:, tap.offset : tap.offset + tap.count] = values
+        return self._simulate(X, rows, threads)
+
+    def _simulate(self, X: IntArray, inject: IntArray | None, threads: int | None) -> dict[str, IntArray]:
         if self.problems:
             raise ToolError(f"the project's tables are damaged ({'; '.join(self.problems)}); build the model again")
         rows = np.asarray(X)
@@ -125,10 +163,12 @@ class Csim:
         for first in range(0, rows.shape[0], block):
             part = np.ascontiguousarray(rows[first : first + block], dtype=np.int64)
             taps = np.empty((part.shape[0], self._row), dtype=np.int64)
-            self._run(
+            arrays = [part, taps]
+            if inject is not None:
+                arrays.insert(1, np.ascontiguousarray(inject[first : first + block]))
+            (self._run if inject is None else self._run_alone)(
                 ctypes.c_longlong(part.shape[0]),
-                part.ctypes.data_as(ctypes.c_void_p),
-                taps.ctypes.data_as(ctypes.c_void_p),
+                *(array.ctypes.data_as(ctypes.c_void_p) for array in arrays),
                 ctypes.c_int(threads or default_threads()),
             )
             for tap in self._taps:

@@ -31,14 +31,17 @@ from sim.signals import SIGNALS_FILE
 from sim.vectors import VectorSet
 
 if TYPE_CHECKING:
+    from sim._csim_job import CsimAnswer
     from sim.cosim import CosimResult
 
 __all__ = [
     "Progress",
     "StoredVectors",
     "Verification",
+    "alone_rows",
     "check_model_matches_ir",
     "csim_border",
+    "csim_borders",
     "layers_alone_border",
     "load_vectors",
     "rtl_border",
@@ -147,23 +150,31 @@ def _steps(ir: KanIR, name: str) -> list[IntArray]:
     return [integers_of(codes, integers, rng)]
 
 
+def alone_rows(ir: KanIR, seed: int) -> dict[str, IntArray]:
+    """Return the integers (rows, n_in) that drive each layer alone: every code on every input, random rows, boundaries."""
+    rng = np.random.default_rng(seed)
+    rows = {}
+    for layer in ir.nodes[1:]:
+        t, n = ir.in_type(layer), layer.n_in
+        levels = np.arange(t.min_int, t.max_int + 1, max(1, (1 << t.width) // 256), dtype=np.int64)
+        rotated = levels[(np.arange(levels.size)[:, None] + np.arange(n)) % levels.size]
+        random = rng.integers(t.min_int, t.max_int + 1, (_ALONE_RANDOM_ROWS, n))
+        rows[layer.name] = np.concatenate([rotated, random, *_steps(ir, layer.name)])
+    return rows
+
+
 def layers_alone_border(ir: KanIR, frozen: FrozenKAN, seed: int) -> Border:
     """Drive every layer alone, torch against the reference of the IR, with every code on every input.
 
     A hidden layer inside the network sees only what the layers before it produce; alone it sees its whole input type.
     """
     check_model_matches_ir(frozen, ir)
-    rng = np.random.default_rng(seed)
+    rows = alone_rows(ir, seed)
     vectors = mismatches = 0
     nodes: dict[str, int] = {}
     first = None
     for name, layer in frozen.named_layers():
-        t, n = layer.in_type, layer.in_features
-        levels = np.arange(t.min_int, t.max_int + 1, max(1, (1 << t.width) // 256), dtype=np.int64)
-        rotated = levels[(np.arange(levels.size)[:, None] + np.arange(n)) % levels.size]
-        X = np.concatenate(
-            [rotated, rng.integers(t.min_int, t.max_int + 1, (_ALONE_RANDOM_ROWS, n)), *_steps(ir, name)]
-        )
+        X = rows[name]
         got = layer.run(X)
         border = compare("layers_alone", {name: got}, Reference(_alone(ir, name)).run(X), [name])
         vectors += border.vectors
@@ -179,7 +190,43 @@ def csim_border(
     """Compile the hls4ml project as it is now, run it, and compare every layer; also return its output integers."""
     from sim._csim_job import run_csim
 
-    answer = run_csim(project, X, threads=threads)
+    return _csim_border(ir, project, run_csim(project, X, threads=threads), X, expected)
+
+
+def csim_borders(
+    ir: KanIR, project: Path, X: IntArray, expected: Mapping[str, IntArray], seed: int
+) -> tuple[Border, Border]:
+    """Compare the C++ as :func:`csim_border` does, and every one of its layers driven alone with :func:`alone_rows`."""
+    from sim._csim_job import run_csim
+
+    rows = alone_rows(ir, seed)
+    count = max(len(part) for part in rows.values())
+    first, inject = X[:1], {}
+    for layer in ir.nodes[1:]:  # all layers run at once, so shorter lists of rows start again
+        part = rows[layer.name][np.arange(count) % len(rows[layer.name])]
+        if layer.inputs[0] == ir.input.name:
+            first = part
+        else:
+            inject[layer.inputs[0]] = part
+    answer = run_csim(project, X, alone=(first, inject))
+    border, _ = _csim_border(ir, project, answer, X, expected)
+    vectors = sum(len(part) for part in rows.values())
+    if answer.problems:
+        return border, Border("csim_layers_alone", vectors, vectors, {}, None, answer.problems)
+    mismatches, difference = 0, None
+    nodes: dict[str, int] = {}
+    for name, part in rows.items():
+        wanted = Reference(_alone(ir, name)).run(part)
+        one = compare("csim_layers_alone", {name: answer.alone[name][: len(part)]}, wanted, [name])
+        mismatches += one.mismatches
+        nodes |= one.nodes
+        difference = difference or one.first
+    return border, Border("csim_layers_alone", vectors, mismatches, nodes, difference)
+
+
+def _csim_border(
+    ir: KanIR, project: Path, answer: CsimAnswer, X: IntArray, expected: Mapping[str, IntArray]
+) -> tuple[Border, IntArray]:
     if answer.problems:  # tables that wrap silently or read foreign memory, or a crash: there is nothing to compare
         nothing = np.zeros((0, expected[ir.output].shape[1]), dtype=np.int64)
         return Border("csim_vs_reference", X.shape[0], X.shape[0], {}, None, answer.problems), nothing
@@ -288,7 +335,7 @@ def verify(
     with ThreadPoolExecutor(max_workers=1) as pool:
         # The compilers of csim and RTL run as processes, so two threads keep both cores busy.
         tell("csim" + "".join(f", RTL ({path.name})" for path in rtl_dirs))
-        csim = pool.submit(csim_border, ir, folder / "hls", stored.X, expected)
+        csim = pool.submit(csim_borders, ir, folder / "hls", stored.X, expected, seed)
         rtl = [rtl_border(path, stored.X, stored.rtl_rows, expected, seed)[0] for path in rtl_dirs]
-        borders += [csim.result()[0], *rtl]
+        borders += [*csim.result(), *rtl]
     return Verification(tuple(borders))

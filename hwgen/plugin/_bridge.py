@@ -16,12 +16,21 @@ from hwgen.plugin._passes import kan_layers
 from hwgen.plugin._tables import checks
 from hwgen.plugin._taps import TAPS_HEADER, description, row_size
 
-__all__ = ["BATCH_HEADER", "CHECKS_HEADER", "batch_entry_points", "has_batch_entry_points", "table_checks"]
+__all__ = [
+    "BATCH_HEADER",
+    "CHECKS_HEADER",
+    "REALS_HEADER",
+    "batch_entry_points",
+    "has_batch_entry_points",
+    "table_checks",
+]
 
 #: The header of the row loop, below `firmware/`.
 BATCH_HEADER = "kan_csim/batch.h"
 #: The header of the table checks, below `firmware/`.
 CHECKS_HEADER = "kan_csim/fits.h"
+#: The header of the conversion of reals, below `firmware/`.
+REALS_HEADER = "kan_csim/reals.h"
 
 
 def _using(model: Any) -> str:
@@ -93,6 +102,7 @@ def batch_entry_points(model: Any) -> str:
     text = f"""
 // Batched entry points of the simulation. Threads share nothing but the constant tables.
 #include "firmware/{BATCH_HEADER}"
+#include "firmware/{REALS_HEADER}"
 #include "firmware/{TAPS_HEADER}"
 
 extern "C" {{
@@ -109,10 +119,23 @@ void kan_csim_run(long long n_rows, const long long *x, long long *taps, int n_t
         kan_csim::tap_row() = 0;
 {drain}    }});
 }}
+
+// Likewise, but every layer behind the first reads its row of `inject`, laid out like `taps`, instead of what the layer before it gave.
+void kan_csim_run_alone(long long n_rows, const long long *x, const long long *inject, long long *taps, int n_threads) {{
+{using}    kan_csim::for_each_row(n_rows, {threads}, [=](long long row) {{
+{declare}{read}        kan_csim::tap_row() = taps + row * {row_size(model)};
+        kan_csim::inject_row() = inject + row * {row_size(model)};
+        {call}
+        kan_csim::tap_row() = 0;
+        kan_csim::inject_row() = 0;
+{drain}    }});
+}}
 """
     for real in ("float", "double"):
         convert = "".join(
-            f"        nnet::convert_data<const {real}, {kind}, {size}>(x + row * {n_in} + {offset}, {name});\n"
+            f"        kan_csim::write_reals<{kind}, {size}>(x + row * {n_in} + {offset}, {name});\n"
+            if not _streams(model)
+            else f"        nnet::convert_data<const {real}, {kind}, {size}>(x + row * {n_in} + {offset}, {name});\n"
             for name, kind, size, offset in inputs
         )
         store = "".join(

@@ -63,6 +63,8 @@ class Proof:
         counterexample: input integers, if refuted.
         seconds: wall time, Yosys included.
         cells: word-level cells of the netlist.
+        different: a part of the circuit was shown to differ from the program for some integers of its layer's inputs, even
+            if none of the network's inputs was found to lead there.
     """
 
     status: str
@@ -72,6 +74,7 @@ class Proof:
     counterexample: Counterexample | None
     seconds: float
     cells: int
+    different: bool = False
 
     @property
     def proven(self) -> bool:
@@ -123,20 +126,20 @@ def prove_netlist(
     """Prove a netlist that was read."""
     started = time.monotonic() if started is None else started
     layers: list[LayerProof] = []
-    status, reason, counterexample = "proven", "", None
+    status, reason, counterexample, different = "proven", "", None, False
     try:
         _Run(ir, netlist, signals, progress).run(layers)
     except NotProvenError as error:
         status, reason = "not proven", str(error)
         progress("looking for a counterexample")
+        different = isinstance(error, DifferenceError)
         witness = error.witness if isinstance(error, DifferenceError) else {}
         if "out_data" in netlist.ports and "in_data" in netlist.ports and _ports_fit(netlist, signals):
             counterexample = find(netlist, ir, signals, witness)
         if counterexample is not None:
             status = "refuted"
-    return Proof(
-        status, tuple(layers), signals.latency, reason, counterexample, time.monotonic() - started, len(netlist.cells)
-    )
+    seconds = time.monotonic() - started
+    return Proof(status, tuple(layers), signals.latency, reason, counterexample, seconds, len(netlist.cells), different)
 
 
 def _ports(signals: SignalMap) -> dict[str, tuple[str, int]]:

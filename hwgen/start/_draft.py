@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
@@ -20,7 +20,10 @@ from pymodel.errors import ConfigError, DataError, ToolError
 from pymodel.settings import DataSettings
 from pymodel.suggest import suggest
 
-__all__ = ["Draft", "available_tools", "draft", "write_draft"]
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["Draft", "available_tools", "check_draft", "draft", "print_guesses", "write_draft"]
 
 #: Names, in lower case, that say that a column is what is to be predicted; the first one that is there counts.
 _LABELS: Final = (
@@ -87,11 +90,11 @@ def draft(data: Path, out: Path, *, label: str | None = None, task: str | None =
     return Draft(text, guesses, notes)
 
 
-def write_draft(text: str, out: Path, *, force: bool = False) -> None:
-    """Write a drafted configuration whole, or not at all.
+def check_draft(out: Path, *, force: bool = False) -> None:
+    """Check, before any work, that a configuration may be written.
 
     Raises:
-        ConfigError: if `out` exists and `force` is not given, or it cannot be written.
+        ConfigError: if `out` exists and `force` is not given, or it is no regular file.
     """
     if out.is_dir():
         raise ConfigError(f"the configuration {out} is a folder, a file was expected; name a file with --out")
@@ -99,6 +102,15 @@ def write_draft(text: str, out: Path, *, force: bool = False) -> None:
         raise ConfigError(f"the configuration {out} exists already; give --force to replace it, or another --out")
     if out.exists() and not out.is_file():
         raise ConfigError(f"the configuration {out} is no regular file; choose another --out")
+
+
+def write_draft(text: str, out: Path, *, force: bool = False) -> None:
+    """Write a drafted configuration whole, or not at all.
+
+    Raises:
+        ConfigError: as :func:`check_draft`, or if it cannot be written.
+    """
+    check_draft(out, force=force)
     fresh = out.with_name(f".{out.name}.new")
     try:
         fresh.write_text(text, encoding="utf-8")
@@ -108,6 +120,21 @@ def write_draft(text: str, out: Path, *, force: bool = False) -> None:
         raise ConfigError(
             f"the configuration {out} cannot be written ({error.strerror}); choose another --out"
         ) from None
+
+
+def print_guesses(console: Console, guesses: Sequence[Guess]) -> None:
+    """Print a row for every guess that has a reason."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title="Guessed", title_justify="left", title_style="bold")
+    table.add_column("key", no_wrap=True)
+    table.add_column("guess")
+    table.add_column("because")
+    for item in guesses:
+        if item.why:
+            table.add_row(Text(item.key), Text(_comment(_scalar(item.value))), Text(_comment(item.why)))
+    console.print(table)
 
 
 def available_tools() -> dict[str, bool]:

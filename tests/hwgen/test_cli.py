@@ -213,7 +213,7 @@ def test_a_full_disk_is_said_in_one_sentence(
     def full(*_: object) -> str:
         raise OSError(28, "No space left on device", "somewhere")
 
-    monkeypatch.setattr("hwgen.predict.predict_csv", full)
+    monkeypatch.setattr("hwgen.predict.predict_rows", full)
     status, _, error = run(capsys, monkeypatch, "predict", "build", "rows.csv")
     assert status == 2
     assert error == (

@@ -32,7 +32,7 @@ def build(tmp_path):
 
 @pytest.mark.synth
 def test_proven(build, monkeypatch, capsys, tmp_path):
-    status, out, _ = _run(monkeypatch, capsys, str(build(VERILOG)), "--json", str(tmp_path / "proof.json"))
+    status, out, _ = _run(monkeypatch, capsys, str(build(VERILOG)), "--out", str(tmp_path / "proof.json"))
     assert status == 0
     assert "a: 2 integers at stage 2, 4 edges" in out
     assert "proven for every input" in out
@@ -44,7 +44,7 @@ def test_proven(build, monkeypatch, capsys, tmp_path):
 @pytest.mark.synth
 def test_refuted(build, monkeypatch, capsys, tmp_path):
     folder = build(edited(("2'd1: t00 = 3'd1;", "2'd1: t00 = 3'd3;")))
-    status, _, err = _run(monkeypatch, capsys, str(folder), "--json", str(tmp_path / "proof.json"))
+    status, _, err = _run(monkeypatch, capsys, str(folder), "--out", str(tmp_path / "proof.json"))
     assert status == 1
     assert err.startswith(
         "kan4ml: refuted: output 0 of a: the table of x[0] differs from the program's in 1 of 4 entries"

@@ -1,0 +1,60 @@
+"""What commands print: progress and tables for people, JSON on stdout for machines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["Json", "Quiet", "Terminal"]
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only (and what --json asks for).")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON; progress goes to stderr.")]
+
+
+class Terminal:
+    """The output of a command.
+
+    Attributes:
+        console: where progress and tables go: stdout, or stderr if stdout is for JSON. Colours follow NO_COLOR.
+        as_json: the result is printed as JSON.
+    """
+
+    def __init__(self, *, quiet: bool = False, as_json: bool = False) -> None:
+        from rich.console import Console
+
+        self.console: Console = Console(quiet=quiet, stderr=as_json, highlight=False)
+        self.as_json = as_json
+
+    def say(self, text: str, style: str = "") -> None:
+        """Print a line; nothing in it is markup."""
+        from rich.text import Text
+
+        self.console.print(Text(_printable(text), style=style), soft_wrap=True)
+
+    def result(self, document: Any) -> None:
+        """Print `document` as JSON on stdout."""
+        typer.echo(json.dumps(document, indent=1, allow_nan=False))
+
+    @contextmanager
+    def progress(self, title: str) -> Iterator[Callable[[str], None]]:
+        """Show what is going on, and give a function that changes it: a spinner, or a line each where there is no terminal."""
+        if not self.console.is_terminal:
+            self.say(f"… {title}")
+            yield lambda step: self.say(f"… {step}")
+            return
+        from rich.text import Text
+
+        with self.console.status(Text(_printable(title))) as status:
+            yield lambda step: status.update(Text(_printable(step)))
+
+
+def _printable(text: str) -> str:
+    """Return text in which nothing moves the cursor or colours the terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
