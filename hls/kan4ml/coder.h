@@ -27,10 +27,10 @@ inline typename CONFIG::code_t encode(const data_T &x, const mult_T &mult, const
     const int last = (int)CONFIG::n_codes - 1;
 
     typedef sums<sum_t> in;
-    const sum_t sum = in::total(in::template term<typename raw_bits<data_T>::type>(to_raw(x)) *
+    const typename in::number sum = in::total(in::template term<typename raw_bits<data_T>::type>(to_raw(x)) *
                                     in::template term<typename CONFIG::mult_t>(mult) +
                                 in::template term<typename CONFIG::offset_t>(offset));
-    const sum_t floored = sum >> shift;
+    const typename in::number floored = sum >> shift;
     if (floored < 0) {
         return 0;
     } else if (floored > last) {

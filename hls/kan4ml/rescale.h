@@ -1,6 +1,6 @@
 #pragma once
 
-#include "types.h"
+#include "sums.h"
 
 namespace kan4ml {
 
@@ -15,16 +15,17 @@ inline res_T round_saturate(const typename CONFIG::sum_t &sum) {
 #pragma HLS INLINE
     typedef typename CONFIG::sum_t sum_t;
     typedef raw_bits<res_T> raw;
+    typedef sums<sum_t> in;
     static_assert(CONFIG::shift <= 62, "a rescale shifts by 0 to 62");
     static_assert(raw_bits<sum_t>::is_signed, "a rescaled sum is signed");
     static_assert(CONFIG::shift == 0 || (int)CONFIG::shift < raw_bits<sum_t>::width,
                   "the sum's type does not hold the rounding constant");
 
     const sum_t half = CONFIG::shift == 0 ? 0LL : 1LL << (CONFIG::shift == 0 ? 0 : CONFIG::shift - 1);
-    const sum_t rounded = sum + half;
-    const sum_t floored = rounded >> (int)CONFIG::shift;
-    const ap_int<raw::width + 1> lowest = raw::lowest;
-    const ap_int<raw::width + 1> highest = raw::highest;
+    const typename in::number rounded = in::total(in::template term<sum_t>(sum) + in::template term<sum_t>(half));
+    const typename in::number floored = rounded >> (int)CONFIG::shift;
+    const typename in::template constant<raw::width + 1>::type lowest = raw::lowest;
+    const typename in::template constant<raw::width + 1>::type highest = raw::highest;
     typename raw::type y = floored;
     if (floored < lowest) {
         y = lowest;
@@ -59,15 +60,16 @@ inline void rescale(const spline_T spline[CONFIG::n_out], const base_T base[CONF
 #pragma HLS ARRAY_PARTITION variable = spline_mult complete
 #pragma HLS ARRAY_PARTITION variable = base_mult complete
 #pragma HLS ARRAY_PARTITION variable = bias complete
+    typedef sums<typename CONFIG::sum_t> in;
 RESCALE_OUTPUTS:
     for (unsigned o = 0; o < CONFIG::n_out; o++) {
 #pragma HLS UNROLL
-        const typename CONFIG::spline_mult_t ms = spline_mult[o];
-        const typename CONFIG::base_mult_t mb = base_mult[o];
-        const typename CONFIG::bias_t b = bias[o];
-        const typename CONFIG::sum_t from_spline = spline[o] * ms;
-        const typename CONFIG::sum_t from_base = base[o] * mb;
-        const typename CONFIG::sum_t sum = from_spline + from_base + b;
+        const typename in::type from_spline =
+            in::template term<spline_T>(spline[o]) * in::template term<typename CONFIG::spline_mult_t>(spline_mult[o]);
+        const typename in::type from_base =
+            in::template term<base_T>(base[o]) * in::template term<typename CONFIG::base_mult_t>(base_mult[o]);
+        const typename CONFIG::sum_t sum =
+            in::total(from_spline + from_base + in::template term<typename CONFIG::bias_t>(bias[o]));
         y[o] = round_saturate<res_T, CONFIG>(sum);
     }
 }
@@ -81,13 +83,14 @@ inline void rescale(const spline_T spline[CONFIG::n_out], const ms_T spline_mult
 #pragma HLS INLINE
 #pragma HLS ARRAY_PARTITION variable = spline_mult complete
 #pragma HLS ARRAY_PARTITION variable = bias complete
+    typedef sums<typename CONFIG::sum_t> in;
 RESCALE_OUTPUTS:
     for (unsigned o = 0; o < CONFIG::n_out; o++) {
 #pragma HLS UNROLL
-        const typename CONFIG::spline_mult_t ms = spline_mult[o];
-        const typename CONFIG::bias_t b = bias[o];
-        const typename CONFIG::sum_t from_spline = spline[o] * ms;
-        const typename CONFIG::sum_t sum = from_spline + b;
+        const typename in::type from_spline =
+            in::template term<spline_T>(spline[o]) * in::template term<typename CONFIG::spline_mult_t>(spline_mult[o]);
+        const typename CONFIG::sum_t sum =
+            in::total(from_spline + in::template term<typename CONFIG::bias_t>(bias[o]));
         y[o] = round_saturate<res_T, CONFIG>(sum);
     }
 }

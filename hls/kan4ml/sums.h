@@ -11,6 +11,13 @@ template <class acc_T>
 struct ap_sums {
     /// The type of a running sum.
     typedef acc_T type;
+    /// The type of a finished sum, to be shifted and compared.
+    typedef acc_T number;
+    /// The type of a signed constant of W bits that a finished sum is compared with.
+    template <int W>
+    struct constant {
+        typedef ap_int<W> type;
+    };
 
     /// \brief x as a T, to be multiplied or added.
     /// \tparam T  ap_int or ap_uint that the config gives to x
@@ -21,8 +28,8 @@ struct ap_sums {
         return x;
     }
 
-    /// \brief A running sum as the accumulator.
-    static acc_T total(const type &sum) {
+    /// \brief A running sum as a finished one, of the accumulator's width.
+    static number total(const type &sum) {
 #pragma HLS INLINE
         return sum;
     }
@@ -49,6 +56,11 @@ struct native_sum<true> {
 template <class acc_T>
 struct native_sums {
     typedef typename native_sum<(raw_bits<acc_T>::width > 32)>::type type;
+    typedef long long number;
+    template <int W>
+    struct constant {
+        typedef long long type;
+    };
 
     template <class T>
     static type term(const T &x) {
@@ -58,12 +70,18 @@ struct native_sums {
     /// \brief An entry of a table, cut to the width of T as the constructor of an ap_int does.
     template <class T>
     static type term(long long x) {
-        const int unused = 64 - raw_bits<T>::width;
-        const unsigned long long top = (unsigned long long)x << unused;
-        return (type)(raw_bits<T>::is_signed ? (unsigned long long)((long long)top >> unused) : top >> unused);
+        return (type)cut<T>(x);
     }
 
-    static acc_T total(const type &sum) { return (long long)sum; }
+    static number total(const type &sum) { return cut<acc_T>((long long)sum); }
+
+  private:
+    template <class T>
+    static long long cut(long long x) {
+        const int unused = 64 - raw_bits<T>::width;
+        const unsigned long long top = (unsigned long long)x << unused;
+        return raw_bits<T>::is_signed ? (long long)top >> unused : (long long)(top >> unused);
+    }
 };
 
 #ifdef KAN4ML_NATIVE_SUMS // only a simulation that wants speed defines it

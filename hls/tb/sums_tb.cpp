@@ -5,14 +5,15 @@
 
 static tb::Checker check("sums");
 
-template <class SUMS, class a_T, class b_T>
+// The finished sum, of the accumulator's width, or a number that no accumulator holds.
+template <class SUMS, class acc_T, class a_T, class b_T>
 static long long dot(const long long *a, const long long *b, unsigned n) {
     typename SUMS::type sum = 0;
     for (unsigned i = 0; i < n; i++) {
         const a_T value = a[i];
         sum += SUMS::template term<a_T>(value) * SUMS::template term<b_T>(b[i]);
     }
-    return SUMS::total(sum).to_int64();
+    return (acc_T(SUMS::total(sum)) == SUMS::total(sum)) ? acc_T(SUMS::total(sum)).to_int64() : 1LL << 62;
 }
 
 template <class acc_T, class a_T, class b_T>
@@ -25,8 +26,8 @@ static void compare(const char *what, tb::Random &random) {
             b[i] = kind == 0 ? random.edgy(-(1LL << 60), 1LL << 60)
                              : random.edgy(kan4ml::raw_bits<b_T>::lowest, kan4ml::raw_bits<b_T>::highest);
         }
-        check.equal(what, dot<kan4ml::native_sums<acc_T>, a_T, b_T>(a, b, 8),
-                    dot<kan4ml::ap_sums<acc_T>, a_T, b_T>(a, b, 8));
+        check.equal(what, dot<kan4ml::native_sums<acc_T>, acc_T, a_T, b_T>(a, b, 8),
+                    dot<kan4ml::ap_sums<acc_T>, acc_T, a_T, b_T>(a, b, 8));
     }
 }
 

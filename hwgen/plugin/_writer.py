@@ -11,7 +11,14 @@ import yaml
 from hls4ml.writer.vitis_writer import VitisWriter
 
 import hwgen
-from hwgen.plugin._bridge import BATCH_HEADER, CHECKS_HEADER, batch_entry_points, has_batch_entry_points, table_checks
+from hwgen.plugin._bridge import (
+    BATCH_HEADER,
+    CHECKS_HEADER,
+    REALS_HEADER,
+    batch_entry_points,
+    has_batch_entry_points,
+    table_checks,
+)
 from hwgen.plugin._layer import IMAGES, INPUT_SHAPE, PORTABLE, WRITING
 from hwgen.plugin._passes import kan_layers
 from hwgen.plugin._tables import TABLE_DIR, table_header, table_header_path
@@ -74,7 +81,7 @@ class VitisKANWriter(VitisWriter):  # type: ignore[misc]  # hls4ml publishes no 
         target.mkdir(exist_ok=True)
         for header in sorted(library_headers().glob("*.h")):
             shutil.copyfile(header, target / header.name)
-        for name in (TAPS_HEADER, BATCH_HEADER, CHECKS_HEADER):
+        for name in (TAPS_HEADER, BATCH_HEADER, CHECKS_HEADER, REALS_HEADER):
             (firmware / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(_CSIM_HEADERS / Path(name).name, firmware / name)
 

@@ -71,7 +71,7 @@ SABOTAGE = [
         "bspline_rom": ("value[i][j] = rom[c][j]", "value[i][j] = rom[c][CONFIG::window - 1 - j]"),
         "coder": ("(floored > last)", "(floored >= last - 1)"),
         "mac_array": ("weights[e][first + j]", "weights[e][j]"),
-        "rescale": ("sum + half", "sum + half * 0"),
+        "rescale": ("term<sum_t>(half)", "term<sum_t>(half) * 0"),
     },
     {
         "basis_window": ("move == (int)source - (int)j", "move == (int)j - (int)source"),
