@@ -122,16 +122,6 @@ def _quantized(source: KANLayer, index: int, settings: QuantizeSettings) -> Quan
     bits = settings.activation_bits(index)
     norm = isinstance(source, FastKANLinear | KAGNLinear) and source.layernorm is not None
     product = isinstance(source, PyKANLinear) and source.multiplies
-    if settings.post_training and isinstance(source, ConvLayer):
-        raise ConfigError(
-            f"layers_{index} is a convolution, which the method {settings.method} does not settle; train with lsq instead "
-            "(train.qat_epochs: 0 only calibrates it)"
-        )
-    if settings.post_training and (norm or product):
-        what = "a LayerNorm" if norm else "nodes that multiply"
-        raise ConfigError(
-            f"layers_{index} has {what}, which the method {settings.method} does not settle; train with lsq instead"
-        )
     if settings.implementation == "arith" and isinstance(source, PyKANLinear) and source.functions.n_tables > 1:
         raise ConfigError(
             f"layers_{index} has grids that follow the data, and a basis unit in arithmetic needs a uniform one; set "

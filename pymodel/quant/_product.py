@@ -18,7 +18,7 @@ from pymodel.quant._functions import MULTIPLIER_BITS, dyadic, round_exact, round
 from pymodel.quant._layers import Codes, QuantKANLinear
 from pymodel.quant._ste import replace
 
-__all__ = ["QuantProductLinear", "SubnodeQuantizer"]
+__all__ = ["QuantProductLinear", "SubnodeQuantizer", "products"]
 
 #: Multipliers of a product node have at most this many bits, however different the nodes' magnitudes are.
 _MAX_BITS = 24
@@ -79,7 +79,7 @@ class SubnodeQuantizer(nn.Module):
         return replace(v.clamp(low, high), round_half_up(v.detach()).clamp_(low, high))
 
 
-def _products(values: Tensor, arity: Sequence[int]) -> Tensor:
+def products(values: Tensor, arity: Sequence[int]) -> Tensor:
     """Return the products of consecutive columns, (B, nodes)."""
     return torch.stack([part.prod(dim=1) for part in torch.split(values, list(arity), dim=1)], dim=1)
 
@@ -137,12 +137,12 @@ class QuantProductLinear(QuantKANLinear):
             self.subnodes.calibrate(super().forward(u, here, None))
             self.settled.fill_(True)
         integers = self.subnodes(super().forward(u, here, self.factor_codes()))
-        real = _products(integers * self.subnodes.lsb, self.arity) * self.node_scale + self.node_bias
+        real = products(integers * self.subnodes.lsb, self.arity) * self.node_scale + self.node_bias
         if after is None:
             return real
         with torch.no_grad():
             mult, bias, shift = self.constants(float(after.step.detach()), float(after.low.detach()))
-            total = _products(integers.double(), self.arity) * torch.tensor(mult).to(integers.device).double()
+            total = products(integers.double(), self.arity) * torch.tensor(mult).to(integers.device).double()
             total += torch.tensor(bias).to(integers.device).double() + float(1 << shift >> 1)
             hard = torch.floor(total * 2.0**-shift).clamp_(-_LARGEST, _LARGEST)
         return replace((real - after.low) / after.step, hard.to(real))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pymodel.quant._quantizers import TensorQuantizer
-from pymodel.quant.ptq._gptq import corrected, weighted_steps
+from pymodel.quant.ptq._gptq import corrected, quadratic, weighted_steps
 from pymodel.quant.ptq._problem import Problem, branch_quantizers, set_levels, weights_of
 
 __all__ = ["RoundingWeights", "adaround", "learn_rounding", "rectified_sigmoid", "rounding_penalty"]
@@ -88,6 +88,7 @@ def learn_rounding(
     extra: list[nn.Parameter] | None = None,
     steps: int = _STEPS,
     rate: float = _RATE,
+    batch: int = _ROWS,
 ) -> None:
     """Learn V of `quantizers`: least `error` of random rows plus the penalty, with Adam.
 
@@ -101,6 +102,7 @@ def learn_rounding(
         extra: parameters that learn along (BRECQ's steps of the codes), at a tenth of the rate.
         steps: of Adam.
         rate: its learning rate.
+        batch: rows of a step.
     """
     generator = torch.Generator().manual_seed(0)
     device = quantizers[0].v.device
@@ -113,12 +115,12 @@ def learn_rounding(
     with torch.no_grad():  # decided as they are: rounding to nearest
         for q in quantizers:
             q.v.copy_(torch.where(rectified_sigmoid(q.v) >= 0.5, 20.0, -20.0))
-        scale = float(error(torch.arange(min(rows, 4 * _ROWS), device=device)))
+        scale = float(error(torch.arange(min(rows, 4 * batch), device=device)))
         for q, v in zip(quantizers, saved, strict=True):
             q.v.copy_(v)
     count = sum(q.v.numel() for q in quantizers)
     for step in range(steps):
-        picked = torch.randint(0, rows, (min(rows, _ROWS),), generator=generator).to(device)
+        picked = torch.randint(0, rows, (min(rows, batch),), generator=generator).to(device)
         loss = error(picked) / max(scale, 1e-30)
         done = (step / steps - _WARMUP) / (1.0 - _WARMUP)
         if done > 0:
@@ -136,9 +138,7 @@ def start_rounding(problem: Problem) -> tuple[RoundingWeights, RoundingWeights, 
     layer = problem.layer
     shape = (layer.out_features, layer.in_features, problem.n_features)
     weight = corrected(problem, weights_of(layer).flatten(1)).view(shape) * layer.mask.unsqueeze(-1)
-    square = sum(b.square().sum(dim=0) for b, _ in problem.blocks())
-    assert isinstance(square, Tensor)
-    weighted_steps(problem, weight, square.view(shape[1:]))
+    weighted_steps(problem, weight, problem.power())
     base, spline = branch_quantizers(layer)
     return RoundingWeights(base, weight[..., 0]), RoundingWeights(spline, weight[..., 1:]), weight
 
@@ -165,9 +165,8 @@ def adaround(problem: Problem) -> tuple[RoundingWeights, RoundingWeights]:
 
         def error(rows: Tensor) -> Tensor:  # noqa: ARG001 - of all rows
             rounded = torch.cat((base(base.floor).unsqueeze(-1), spline(spline.floor)), dim=-1)
-            difference = (rounded - weight).flatten(1)
-            return ((difference @ hessian) * difference).sum()
+            return quadratic(problem, (rounded - weight).flatten(1), hessian)
 
-        learn_rounding([base, spline], error, problem.u.shape[0])
+        learn_rounding([base, spline], error, problem.count)
     finish_rounding(problem, base, spline)
     return base, spline

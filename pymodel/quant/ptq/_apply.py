@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
@@ -12,16 +14,19 @@ from torch import Tensor
 
 from pymodel.errors import ConfigError
 from pymodel.layers import KAN
-from pymodel.quant._layers import Codes
+from pymodel.quant._layers import Codes, QuantKANLinear
 from pymodel.quant._model import QuantKAN, quantize_model
-from pymodel.quant._quantizers import ActivationQuantizer, InputQuantizer, TensorQuantizer
+from pymodel.quant._norm import QuantNormLinear
+from pymodel.quant._quantizers import InputQuantizer, TensorQuantizer
 from pymodel.quant.ptq._adaround import adaround
 from pymodel.quant.ptq._awq import awq
 from pymodel.quant.ptq._brecq import BLOCK_LAYERS, Block
-from pymodel.quant.ptq._coder import find_range
+from pymodel.quant.ptq._coder import set_input_range, set_normal_range
 from pymodel.quant.ptq._gptq import gptq
 from pymodel.quant.ptq._hawq import set_bits
-from pymodel.quant.ptq._problem import Problem, branch_quantizers, set_bias, set_levels, weights_of
+from pymodel.quant.ptq._problem import Problem, branch_quantizers, set_levels, weights_of
+from pymodel.quant.ptq._settle import settle_sums
+from pymodel.quant.ptq._unrounded import float_sums, in_blocks, nodes_of, quantized_outputs
 from pymodel.settings import QuantizeSettings
 
 __all__ = ["post_training"]
@@ -72,8 +77,10 @@ _ROUNDING: Final = MappingProxyType[str, Callable[[Problem], object]](
 def post_training(model: KAN, settings: QuantizeSettings, x: Tensor) -> QuantKAN:
     """Return `model` with quantized weights and calibrated codes, ready for :func:`~pymodel.quant.freeze` or for QAT.
 
-    Layer after layer: the codes of its inputs are settled, its weights are rounded on the inputs that the quantized
-    layers before it give, its bias takes the mean error of its outputs, and its outputs decide on the next codes.
+    Layer after layer: the codes of its inputs are settled, and those of its norm; its weights are rounded on the inputs
+    that the quantized layers before it give; its bias takes the mean error of its sums (and where those are multiplied,
+    their integers' unit is chosen and the nodes' biases take the mean error of the products); its outputs decide on the
+    next codes.
 
     Args:
         model: the float model; used in eval mode.
@@ -96,33 +103,37 @@ def post_training(model: KAN, settings: QuantizeSettings, x: Tensor) -> QuantKAN
     if settings.method == "hawq_v2":
         set_bits(quantized, x)
     u, wanted = quantized._first(x), x.to(layers[0].base_weight)  # noqa: SLF001 - a part of the same package
+    unrounded = [copy.deepcopy(layer) for layer in layers]
+    assert settings.coder is not None
     block: Block | None = None
-    for index, (layer, float_layer) in enumerate(zip(layers, floats, strict=True)):
-        wanted = float_layer(wanted)
-        problem = Problem(layer, u, Codes(*layer.quantizer.scaled(1)), wanted)
+    for index, (layer, plain) in enumerate(zip(layers, unrounded, strict=True)):
+        if isinstance(layer, QuantNormLinear):
+            set_normal_range(settings.coder, layer, plain, u, wanted)
+        problem = Problem.of(layer, plain, u, wanted)
+        wanted = in_blocks(layer, partial(_float_rows, plain, wanted), len(wanted))
         ends = index + 1 == len(layers) or (index + 1) % BLOCK_LAYERS == 0
         if settings.method == "brecq":
             block = block or Block(floats[min(len(layers), (index // BLOCK_LAYERS + 1) * BLOCK_LAYERS) :])
             block.add(problem)
-            set_bias(problem)
             if ends:
-                block.learn()
+                settle_sums(problem, wanted)
+                block.learn(wanted)
                 u = _again(block)
-                problem = Problem(layer, u, Codes(*layer.quantizer.scaled(1)), wanted)
+                problem = replace(problem, u=u, here=Codes(*layer.quantizer.scaled(1)))
                 block = None
         else:
             _ROUNDING[settings.method](problem)
-        set_bias(problem)
+        settle_sums(problem, wanted)
         if index + 1 < len(layers):
-            following = layers[index + 1].quantizer
-            assert isinstance(following, ActivationQuantizer)
-            outputs = layer(u, problem.here, None)
-            assert settings.coder is not None
-            found = find_range(settings.coder, floats[index + 1], outputs, wanted, following.n_codes)
-            following.set_range(*found)
-            u = layer(u, problem.here, Codes(*following.scaled(1)))
+            following = layers[index + 1]
+            set_input_range(settings.coder, following, quantized_outputs(layer, u, problem.here, None), wanted)
+            u = quantized_outputs(layer, u, problem.here, Codes(*following.quantizer.scaled(1)))
     quantized.calibrated = True
     return quantized
+
+
+def _float_rows(layer: QuantKANLinear, x: Tensor, rows: slice) -> Tensor:
+    return nodes_of(layer, float_sums(layer, x[rows]))
 
 
 def _again(block: Block) -> Tensor:
@@ -131,6 +142,6 @@ def _again(block: Block) -> Tensor:
     here = block.problems[0].here
     for problem, following in zip(block.problems, block.problems[1:], strict=False):
         after = Codes(*following.layer.quantizer.scaled(1))
-        u = problem.layer(u, here, after)
+        u = quantized_outputs(problem.layer, u, here, after)
         here = after
     return u

@@ -2,9 +2,10 @@
 
 The paper scales the weights of an input channel by s and the activations by 1/s, in the layer before. In a KAN layer what a
 weight is multiplied with is a basis value, and those are a table: `W[o,i,b] * s_b` and `B_b / s_b` give the same product, and
-a ROM of scaled values costs what the plain one does. All inputs share the table, so the scale belongs to a basis function b,
-not to an input; it is a power of two, which keeps the division exact. Salient is the basis function that is active most:
-`s_b = mean|B_b|^alpha`, normalised, and alpha is searched for least output error (equations 4 and 5). Rounding is to nearest.
+a ROM of scaled values costs what the plain one does. Inputs share a table, or have one each with one LSB for all, so the
+scale belongs to a basis function b, not to an input; it is a power of two, which keeps the division exact. Salient is the
+basis function that is active most: `s_b = mean|B_b|^alpha`, normalised, and alpha is searched for least output error
+(equations 4 and 5). Rounding is to nearest.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pymodel.errors import ModelError
 from pymodel.quant._functions import round_half_up
 from pymodel.quant.ptq._gptq import weighted_steps
 from pymodel.quant.ptq._problem import Problem, set_levels, weights_of
@@ -43,29 +43,26 @@ def awq_scales(activity: Tensor, alpha: float) -> tuple[float, ...]:
 def _error(problem: Problem, weight: Tensor, levels: Tensor) -> float:
     total = weight.new_zeros(())
     flat = (levels * problem.steps().unsqueeze(1)).flatten(1)
-    mean = torch.stack([(b @ flat.T - y).sum(dim=0) for b, y in problem.blocks()]).sum(dim=0) / problem.u.shape[0]
+    mean = weight.new_zeros(len(weight))
     for b, y in problem.blocks():
-        total += (b @ flat.T - y - mean).square().sum()
+        mean += (problem.products(b, flat) - y).sum(dim=0) / problem.count
+    for b, y in problem.blocks():
+        total += (problem.products(b, flat) - y - mean).square().sum()
     return float(total)
 
 
 @torch.no_grad()
 def awq(problem: Problem) -> None:
-    """Round the layer's weights with the scales that give the least output error.
-
-    Raises:
-        ModelError: if the layer has a table per input.
-    """
+    """Round the layer's weights with the scales that give the least output error."""
     layer = problem.layer
-    if layer.tables().rounded.dim() != 2:
-        raise ModelError("awq scales the basis ROM that all inputs share, but this layer has one per input; use gptq")
-    shape = (layer.in_features, problem.n_features)
     weight = weights_of(layer)
-    count = problem.u.shape[0]
     layer.basis_scales = None
-    activity = torch.stack([b.abs().sum(dim=0) for b, _ in problem.blocks()]).sum(dim=0).view(shape) / count
+    activity = weight.new_zeros(problem.groups, problem.width)
+    for b, _ in problem.blocks():
+        activity += b.abs().sum(dim=0) / problem.count
+    by_function = activity.view(-1, problem.n_features)[:, 1:].mean(dim=0)
     best: tuple[float, tuple[float, ...]] | None = None
-    tried = {awq_scales(activity[:, 1:].mean(dim=0), k / (_ALPHAS - 1)): None for k in range(_ALPHAS)}
+    tried = {awq_scales(by_function, k / (_ALPHAS - 1)): None for k in range(_ALPHAS)}
     for scales in tried:
         error = _error(problem, weight, _round(problem, weight, scales))
         if best is None or error < best[0]:
@@ -79,7 +76,6 @@ def _round(problem: Problem, weight: Tensor, scales: tuple[float, ...]) -> Tenso
     layer = problem.layer
     layer.basis_scales = None if all(s == 1.0 for s in scales) else scales
     scaled = weight * weight.new_tensor([1.0, *scales])
-    square = torch.stack([b.square().sum(dim=0) for b, _ in problem.blocks()]).sum(dim=0)
-    weighted_steps(problem, scaled, square.view(layer.in_features, problem.n_features))
+    weighted_steps(problem, scaled, problem.power())
     high = problem.highs()
     return torch.maximum(torch.minimum(round_half_up(scaled / problem.steps().unsqueeze(1)), high), -high)

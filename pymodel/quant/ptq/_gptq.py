@@ -9,7 +9,7 @@ from pymodel.quant._calibrate import best_steps
 from pymodel.quant._functions import round_half_up
 from pymodel.quant.ptq._problem import Problem, branch_quantizers, set_levels, weights_of
 
-__all__ = ["gptq", "gptq_levels", "least_squares_update", "weighted_steps"]
+__all__ = ["corrected", "gptq", "gptq_levels", "least_squares_update", "quadratic", "weighted_steps"]
 
 #: Share of the mean diagonal that is added to the Hessian, as in the paper.
 DAMPING = 0.01
@@ -28,6 +28,19 @@ def _damped(hessian: Tensor, damping: float) -> tuple[Tensor, Tensor]:
     diagonal += damping * mean
     diagonal[dead] = mean
     return h, dead
+
+
+def _inverse_factor(h: Tensor) -> Tensor:
+    """Return the upper Cholesky factor of `h^-1` (K, K); in float64 where float32 does not do."""
+    upper: Tensor
+    lower, bad = torch.linalg.cholesky_ex(h)
+    if not int(bad):
+        upper, bad = torch.linalg.cholesky_ex(torch.cholesky_inverse(lower), upper=True)
+        if not int(bad) and bool(torch.isfinite(upper).all()):
+            return upper
+    lower = torch.linalg.cholesky(h.double())
+    upper = torch.linalg.cholesky(torch.cholesky_inverse(lower), upper=True)
+    return upper.to(h)
 
 
 @torch.no_grad()
@@ -54,7 +67,7 @@ def gptq_levels(
     h = h[order][:, order]
     w = weight[:, order].clone()
     steps, highs = step.expand_as(weight)[:, order], high[order]
-    upper = torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(h)), upper=True)
+    upper = _inverse_factor(h)
     levels = torch.empty_like(w)
     width = w.shape[1]
     for start in range(0, width, block):
@@ -87,47 +100,63 @@ def least_squares_update(weight: Tensor, hessian: Tensor, cross: Tensor, ridge: 
     """
     h, dead = _damped(hessian, ridge)
     residual = cross - weight @ hessian
-    update: Tensor = torch.cholesky_solve(residual.T, torch.linalg.cholesky(h)).T
+    lower, bad = torch.linalg.cholesky_ex(h)
+    if int(bad):
+        lower, residual = torch.linalg.cholesky(h.double()), residual.double()
+    update = torch.cholesky_solve(residual.T, lower).T.to(weight)
     return weight + torch.where(dead, 0.0, update)
 
 
 @torch.no_grad()
 def corrected(problem: Problem, weight: Tensor) -> Tensor:
     """Return the updated weights (N, K) with the ridge that is best on rows set aside; `weight` if none helps."""
-    count = problem.u.shape[0]
-    held = torch.zeros(count, dtype=torch.bool, device=problem.u.device)
+    count = problem.count
+    held = torch.zeros(count, dtype=torch.bool, device=problem.target.device)
     held[::_HELD_OUT] = True
     if count < 4 * _HELD_OUT:
         return weight
-    part = Problem(problem.layer, problem.u[~held], problem.here, problem.target[~held])
-    rest = Problem(problem.layer, problem.u[held], problem.here, problem.target[held])
-    _, _, hessian, cross = part.moments()
-    _, _, test_hessian, test_cross = rest.moments()
+    _, _, hessian, cross = problem.part(~held).moments()
+    _, _, test_hessian, test_cross = problem.part(held).moments()
 
     def error(w: Tensor) -> float:  # of centred outputs, but for a constant
-        return float(((w @ test_hessian) * w).sum() - 2.0 * (test_cross * w).sum())
+        return float(quadratic(problem, w, test_hessian) - 2.0 * (test_cross * w).sum())
+
+    def updated(hessian: Tensor, cross: Tensor, ridge: float) -> Tensor:
+        parts = zip(problem.grouped(weight), hessian, problem.grouped(cross), strict=True)
+        return torch.cat([least_squares_update(*part, ridge) for part in parts])
 
     best, ridge = error(weight), None
     for candidate in _RIDGES:
-        found = error(least_squares_update(weight, hessian, cross, candidate))
+        found = error(updated(hessian, cross, candidate))
         if found < best:
             best, ridge = found, candidate
     if ridge is None:
         return weight
-    return least_squares_update(weight, hessian + test_hessian, cross + test_cross, ridge)
+    return updated(hessian + test_hessian, cross + test_cross, ridge)
+
+
+def quadratic(problem: Problem, difference: Tensor, hessian: Tensor) -> Tensor:
+    """Return `sum_o d_o' H d_o` of weights (N, K), each output with the Hessian of its group, (G, K, K)."""
+    d = problem.grouped(difference)
+    return ((d @ hessian) * d).sum()
 
 
 @torch.no_grad()
 def weighted_steps(problem: Problem, weight: Tensor, importance: Tensor) -> None:
-    """Set both branches' steps to those of least squared error of `weight` (N, I, F), weighted by `importance` (I, F)."""
+    """Set both branches' steps to those of least squared error of `weight` (N, I, F), weighted by `importance` (G, I, F)."""
     base, spline = branch_quantizers(problem.layer)
-    parts = ((base, weight[..., 0], importance[:, 0]), (spline, weight[..., 1:], importance[:, 1:]))
+    parts = (
+        (base, weight[..., 0], importance[..., 0]),
+        (spline, weight[..., 1:], importance[..., 1:]),
+    )
     for quantizer, part, by in parts:
-        by = by + 1e-6 * by.mean() + 1e-30
+        by = (by + 1e-6 * by.mean() + 1e-30).flatten(1)
         if quantizer.log_step.dim():
-            quantizer.set_step(best_steps(part.flatten(1), quantizer.high, by.flatten()))
+            groups = zip(problem.grouped(part), by, strict=True)
+            quantizer.set_step(torch.cat([best_steps(rows.flatten(1), quantizer.high, b) for rows, b in groups]))
         else:
-            quantizer.set_step(best_steps(part.reshape(1, -1), quantizer.high, by.repeat(len(part), 1).flatten())[0])
+            each = by.repeat_interleave(len(part) // len(by), dim=0)
+            quantizer.set_step(best_steps(part.reshape(1, -1), quantizer.high, each.flatten())[0])
 
 
 @torch.no_grad()
@@ -138,8 +167,10 @@ def gptq(problem: Problem) -> None:
     weight = corrected(problem, weights_of(layer).flatten(1))
     weight = weight * layer.mask.repeat_interleave(problem.n_features, dim=1)
     _, _, hessian, _ = problem.moments()
-    weighted_steps(problem, weight.view(shape), hessian.diagonal().view(shape[1:]))
-    step = problem.steps().repeat(1, layer.in_features)
+    diagonal = hessian.diagonal(dim1=1, dim2=2)
+    weighted_steps(problem, weight.view(shape), diagonal.reshape(problem.groups, *shape[1:]))
+    step = problem.steps().repeat(1, layer.in_features).expand_as(weight)
     high = problem.highs().repeat(layer.in_features)
-    levels = gptq_levels(weight, hessian, step, high).view(shape)
+    parts = zip(problem.grouped(weight), hessian, problem.grouped(step), strict=True)
+    levels = torch.cat([gptq_levels(w, h, s, high) for w, h, s in parts]).view(shape)
     set_levels(layer, levels * layer.mask.unsqueeze(-1))

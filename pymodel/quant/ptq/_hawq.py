@@ -10,25 +10,24 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from pymodel.layers import Functions
 from pymodel.quant._layers import QuantKANLinear
 from pymodel.quant._model import QuantKAN
 from pymodel.quant._quantizers import TensorQuantizer
 from pymodel.quant.ptq._problem import branch_quantizers
+from pymodel.quant.ptq._unrounded import float_sums, nodes_of
 
 __all__ = ["Sensitivity", "allocate_bits", "hutchinson_trace", "sensitivities", "set_bits"]
 
 #: Bits that a branch may get.
 BITS = (2, 3, 4, 5, 6, 8)
 _PROBES = 16
-_ROWS = 256
+#: At most this many rows, and this many values of the widest layer, go into the loss; but 16 rows at least.
+_ROWS, _LEAST_ROWS, _MAX_VALUES = 256, 16, 1 << 22
 _STEP = 1e-4
 
 
@@ -66,29 +65,10 @@ def hutchinson_trace(
     return [total / probes for total in totals]
 
 
-class _Features(torch.autograd.Function):
-    """The functions of a layer at its inputs, and their derivatives going back."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, functions: Functions) -> Tensor:
-        values, slopes = functions.table(x.detach().flatten())
-        ctx.save_for_backward(slopes.view(*x.shape, -1))
-        return values.view(*x.shape, -1)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        (slopes,) = ctx.saved_tensors
-        return (grad * slopes).sum(dim=-1), None
-
-
 def _outputs(layers: Sequence[QuantKANLinear], x: Tensor) -> Tensor:
     """Return what the layers compute without any rounding."""
     for layer in layers:
-        base, spline = layer.masked_weights()
-        phi: Tensor = _Features.apply(x, layer.functions)  # type: ignore[no-untyped-call]
-        weight = torch.cat((base.unsqueeze(-1), spline), dim=-1)
-        x = functional.linear(phi.flatten(1), weight.flatten(1), layer.bias)
+        x = nodes_of(layer, float_sums(layer, x))
     return x
 
 
@@ -118,7 +98,8 @@ class Sensitivity:
 def divergence(model: QuantKAN, x: Tensor) -> tuple[Callable[[], Tensor], list[Tensor]]:
     """Return the loss of :func:`sensitivities` and the weights it depends on: copies in float64, base before spline."""
     layers = [copy.deepcopy(layer).double() for layer in model.kan_layers()]
-    rows = x[:: -(-x.shape[0] // _ROWS)].double()
+    widest = max(layer.n_inputs for layer in layers)
+    rows = x[:: -(-len(x) // min(_ROWS, max(_LEAST_ROWS, _MAX_VALUES // widest)))].double()
     with torch.no_grad():
         wanted = _outputs(layers, rows)
     own = torch.softmax(wanted, dim=1)

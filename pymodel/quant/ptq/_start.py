@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from pymodel.layers import KAN
 from pymodel.quant._layers import QuantKANLinear
 from pymodel.quant._model import QuantKAN, quantize_model
+from pymodel.quant._norm import QuantNormLinear
+from pymodel.quant._product import QuantProductLinear
 from pymodel.quant._quantizers import ActivationQuantizer, InputQuantizer
 from pymodel.quant.ptq._apply import post_training
 from pymodel.quant.ptq._problem import branch_quantizers
@@ -20,9 +22,18 @@ __all__ = ["start_from_float", "start_from_gptq"]
 
 @torch.no_grad()
 def _take_codes(layer: QuantKANLinear, done: QuantKANLinear) -> None:
-    """Let codes stand for what they do in `done`, and take its bias."""
+    """Let codes stand for what they do in `done`, those of a norm and of factors too, and take its biases."""
     assert done.bias is not None
     layer.bias = nn.Parameter(done.bias.clone())
+    if isinstance(layer, QuantNormLinear):
+        assert isinstance(done, QuantNormLinear)
+        layer.normal.set_range(float(done.normal.low), float(done.normal.step))
+        layer.settled.fill_(True)
+    if isinstance(layer, QuantProductLinear):
+        assert isinstance(done, QuantProductLinear)
+        layer.subnodes.exponent.copy_(done.subnodes.exponent)
+        layer.node_bias.copy_(done.node_bias)
+        layer.settled.fill_(True)
     coder = done.quantizer
     if isinstance(layer.quantizer, ActivationQuantizer):
         layer.quantizer.set_range(float(coder.low), float(coder.step))
@@ -74,6 +85,6 @@ def start_from_float(model: KAN, settings: QuantizeSettings, x: Tensor) -> Quant
     quantized = quantize_model(model, settings)
     for layer, done in zip(quantized.kan_layers(), ready.kan_layers(), strict=True):
         layer.calibrate_weights()
-        _take_codes(layer, done)
+        _take_codes(layer, done)  # after calibration, which lets a norm's range go
     quantized.calibrated = True
     return quantized
