@@ -30,13 +30,12 @@ class Terminal:
         from rich.console import Console
 
         self.console: Console = Console(quiet=quiet, stderr=as_json, highlight=False)
+        self._progress = Console(quiet=quiet, stderr=True, highlight=False)
         self.as_json = as_json
 
     def say(self, text: str, style: str = "") -> None:
         """Print a line; nothing in it is markup."""
-        from rich.text import Text
-
-        self.console.print(Text(_printable(text), style=style), soft_wrap=True)
+        _say(self.console, text, style)
 
     def result(self, document: Any) -> None:
         """Print `document` as JSON on stdout."""
@@ -44,15 +43,24 @@ class Terminal:
 
     @contextmanager
     def progress(self, title: str) -> Iterator[Callable[[str], None]]:
-        """Show what is going on, and give a function that changes it: a spinner, or a line each where there is no terminal."""
-        if not self.console.is_terminal:
-            self.say(f"… {title}")
-            yield lambda step: self.say(f"… {step}")
+        """Say on stderr what is going on: a spinner on a terminal, or else a line for each later step.
+
+        Yields:
+            A function that names the next step.
+        """
+        if not self._progress.is_terminal:
+            yield lambda step: _say(self._progress, f"… {step}")
             return
         from rich.text import Text
 
-        with self.console.status(Text(_printable(title))) as status:
+        with self._progress.status(Text(_printable(title))) as status:
             yield lambda step: status.update(Text(_printable(step)))
+
+
+def _say(console: Console, text: str, style: str = "") -> None:
+    from rich.text import Text
+
+    console.print(Text(_printable(text), style=style), soft_wrap=True)
 
 
 def _printable(text: str) -> str:
