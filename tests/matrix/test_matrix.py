@@ -70,8 +70,8 @@ def test_a_wrong_header_is_seen(answers: dict[Cell, Any], tmp_path: Path) -> Non
     changed = tmp_path / "kan4ml"
     shutil.copytree(library_headers(), changed)
     text = (changed / "rescale.h").read_text(encoding="utf-8")
-    assert "sum + half" in text
-    (changed / "rescale.h").write_text(text.replace("sum + half", "sum - half"), encoding="utf-8")
+    assert "(sum) + in::" in text
+    (changed / "rescale.h").write_text(text.replace("(sum) + in::", "(sum) - in::"), encoding="utf-8")
     cells = [Cell("bspline", "arith", mode, "io_parallel", "dense") for mode in MODES]
     (library,) = build({cell.name: answers[cell] for cell in cells}, tmp_path / "native", headers=changed)
     for cell in cells:
