@@ -21,7 +21,7 @@ from pymodel.quant._quantizers import InputQuantizer, TensorQuantizer
 from pymodel.quant.ptq._adaround import adaround
 from pymodel.quant.ptq._awq import awq
 from pymodel.quant.ptq._brecq import BLOCK_LAYERS, Block
-from pymodel.quant.ptq._coder import set_input_range, set_normal_range
+from pymodel.quant.ptq._coder import clipped_share, set_input_range, set_normal_range
 from pymodel.quant.ptq._gptq import gptq
 from pymodel.quant.ptq._hawq import set_bits
 from pymodel.quant.ptq._problem import Problem, branch_quantizers, set_levels, weights_of
@@ -30,9 +30,6 @@ from pymodel.quant.ptq._unrounded import float_sums, in_blocks, nodes_of, quanti
 from pymodel.settings import QuantizeSettings
 
 __all__ = ["post_training"]
-
-#: Share of a tensor's (or output's) weights that the percentile method clips.
-_SHARE = 0.001
 
 
 def _uniform(step: Callable[[TensorQuantizer, Tensor], None]) -> Callable[[Problem], None]:
@@ -63,7 +60,9 @@ def _cover(quantizer: TensorQuantizer, weight: Tensor, share: float = 0.0) -> No
 _ROUNDING: Final = MappingProxyType[str, Callable[[Problem], object]](
     {
         "minmax": _uniform(_cover),
-        "percentile": _uniform(lambda quantizer, weight: _cover(quantizer, weight, _SHARE)),
+        "percentile": _uniform(
+            lambda quantizer, weight: _cover(quantizer, weight, 2.0 * clipped_share(2 * quantizer.high + 1))
+        ),
         "mse": _uniform(lambda quantizer, weight: quantizer.calibrate(weight)),
         "gptq": gptq,
         "adaround": adaround,

@@ -18,16 +18,23 @@ from pymodel.quant._ste import codes_of, rows_of
 from pymodel.quant.ptq._unrounded import features_at, float_sums, nodes_of, sums_of
 from pymodel.quant.ptq._windows import sample_windows, window_features, window_values
 
-__all__ = ["output_range", "set_input_range", "set_normal_range"]
+__all__ = ["clipped_share", "output_range", "set_input_range", "set_normal_range"]
 
-#: Share of the inputs beyond either end of the percentile coder.
-_SHARE = 0.001
 #: Largest number of rows times inputs (windows times their inputs) of the output coder, and its grid of ends.
 _MAX_VALUES, _MAX_CONV_VALUES = 1 << 17, 1 << 18
 _ENDS = 9
 _ROUNDS = 3
 #: At most this share of the range is cut at either end.
 _MAX_CUT = 0.49
+
+
+def clipped_share(n_levels: int) -> float:
+    """Return the share of values that the percentile method clips at either end: `1 / n_levels^2`.
+
+    A fixed share (0.1 % is usual at 8 bits) clips next to nothing where there are three or four levels. For normal
+    values this one is about that of least squared error: 0.0015 % with 256 levels, 0.4 % with 16, 6 % with 4, 11 % with 3.
+    """
+    return 1.0 / n_levels**2
 
 
 @torch.no_grad()
@@ -74,7 +81,9 @@ def _simple(kind: str, inputs: Tensor, n_codes: int) -> tuple[float, float]:
     """Return (low, step) by a coder that looks at nothing but the inputs."""
     if kind == "minmax":
         return covering_range(inputs, n_codes)
-    return covering_range(inputs, n_codes, _SHARE) if kind == "percentile" else best_range(inputs, n_codes)
+    return (
+        covering_range(inputs, n_codes, clipped_share(n_codes)) if kind == "percentile" else best_range(inputs, n_codes)
+    )
 
 
 def _table(layer: QuantKANLinear, points: Tensor) -> Tensor:

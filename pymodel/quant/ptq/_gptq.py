@@ -17,6 +17,8 @@ _BLOCK = 128
 #: Dampings of the float update that are tried on rows set aside; none of them may be better than no update.
 _RIDGES = (0.01, 0.1, 1.0)
 _HELD_OUT = 4
+#: Multiples of the steps that are tried.
+_FACTORS = (1.0, 0.8, 1.2, 1.4, 1.6, 1.8, 2.0, 2.4, 2.8)
 
 
 def _damped(hessian: Tensor, damping: float) -> tuple[Tensor, Tensor]:
@@ -159,9 +161,26 @@ def weighted_steps(problem: Problem, weight: Tensor, importance: Tensor) -> None
             quantizer.set_step(best_steps(part.reshape(1, -1), quantizer.high, each.flatten())[0])
 
 
+def _tried_levels(weight: Tensor, hessian: Tensor, step: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    """Return GPTQ's levels (T, N, K) with every one of :data:`_FACTORS` times `step`, and the output errors (T, N)."""
+    count = len(_FACTORS)
+    factors = weight.new_tensor(_FACTORS).repeat_interleave(len(weight)).unsqueeze(1)
+    targets, steps = weight.repeat(count, 1), step.repeat(count, 1) * factors
+    levels = gptq_levels(targets, hessian, steps, high)
+    difference = levels * steps - targets
+    errors = ((difference @ hessian) * difference).sum(dim=1)
+    return levels.view(count, *weight.shape), errors.view(count, -1)
+
+
 @torch.no_grad()
 def gptq(problem: Problem) -> None:
-    """Round the layer's weights: float update, steps weighted by the Hessian's diagonal, GPTQ."""
+    """Round the layer's weights: float update, steps weighted by the Hessian's diagonal, GPTQ with several multiples of them.
+
+    The step of least squared error clips what GPTQ would pass on: with levels -1, 0, 1 the errors that gather in a
+    column are often larger than any weight. So the step (of every output, if it has one) is the multiple with which
+    GPTQ's result has the least output error; on MNIST it is about 1.8 at two bits, where the error falls to a 15th, and
+    1.2 at four.
+    """
     layer = problem.layer
     shape = (layer.out_features, layer.in_features, problem.n_features)
     weight = corrected(problem, weights_of(layer).flatten(1))
@@ -172,5 +191,13 @@ def gptq(problem: Problem) -> None:
     step = problem.steps().repeat(1, layer.in_features).expand_as(weight)
     high = problem.highs().repeat(layer.in_features)
     parts = zip(problem.grouped(weight), hessian, problem.grouped(step), strict=True)
-    levels = torch.cat([gptq_levels(w, h, s, high) for w, h, s in parts]).view(shape)
-    set_levels(layer, levels * layer.mask.unsqueeze(-1))
+    tried = [_tried_levels(*part, high) for part in parts]
+    levels, errors = torch.cat([part[0] for part in tried], dim=1), torch.cat([part[1] for part in tried], dim=1)
+    if not branch_quantizers(layer)[0].log_step.dim():  # one step for all outputs
+        errors = errors.sum(dim=1, keepdim=True).expand_as(errors)
+    best = errors.argmin(dim=0)
+    factor = weight.new_tensor(_FACTORS)[best]
+    for quantizer in branch_quantizers(layer):
+        quantizer.set_step(quantizer.step * (factor if quantizer.log_step.dim() else factor[0]))
+    chosen = levels[best, torch.arange(len(best), device=best.device)].view(shape)
+    set_levels(layer, chosen * layer.mask.unsqueeze(-1))
