@@ -75,7 +75,7 @@ def import_config(
             **_shape(next(network.kan_layers())),
         },
         "quantize": {
-            "method": "gptq" if obstacle is None else "lsq",  # of LSQ, the calibration alone
+            "method": "gptq",
             "activations": _BITS,
             "base_weights": _BITS,
             "spline_weights": _BITS,

@@ -15,7 +15,7 @@ __all__ = ["keep_data", "keep_imported", "load_imported", "table_obstacle"]
 
 
 def table_obstacle(network: KAN) -> str | None:
-    """Return what a network has that edge tables, and post-training methods, do not cover; None if there is nothing."""
+    """Return what a network has that edge tables do not cover; None if there is nothing."""
     for layer in network.kan_layers():
         if isinstance(layer, ConvLayer):
             return "convolutions"

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from pymodel.layers import Functions, convolve, pool_real
+from pymodel.layers import AfterPReLU, BSplineFunctions, Functions, convolve, pool_real
 from pymodel.quant._conv import QuantKANConv
 from pymodel.quant._layers import Codes, QuantKANLinear
 from pymodel.quant._norm import QuantNormedLinear, QuantNormLinear
@@ -36,7 +36,7 @@ _BLOCK_VALUES = 1 << 25
 
 
 class _Features(torch.autograd.Function):
-    """The functions of a layer at its inputs, and their derivatives going back."""
+    """Splines, which have no gradient of their own, at inputs of any shape; their derivatives going back."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, functions: Functions) -> Tensor:
@@ -52,7 +52,7 @@ class _Features(torch.autograd.Function):
 
 
 def _values(functions: Functions, x: Tensor) -> Tensor:
-    if x.requires_grad and functions.n_tables == 1:
+    if x.requires_grad and isinstance(functions, BSplineFunctions | AfterPReLU):
         result: Tensor = _Features.apply(x, functions)  # type: ignore[no-untyped-call]
         return result
     return functions.features(x)

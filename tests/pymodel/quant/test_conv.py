@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch.nn import functional
 
-from pymodel.errors import ConfigError
 from pymodel.ir import HostSpec, KanConv, Pool, Task, expand, to_edge_tables
 from pymodel.layers import ConvSpec, EfficientKANConv2d, FrozenKAN, build_kan
 from pymodel.lower import lower
@@ -201,9 +200,3 @@ def test_pruning() -> None:
     assert ir.n_edges <= 40
     X = inputs(ir, 20)
     assert_same(Reference(ir).run(X), FrozenKAN.from_ir(ir).run(X))
-
-
-def test_methods_after_training_are_refused() -> None:
-    model, _, _ = trained("kagn", "max", QuantizeSettings(), float_steps=1, steps=1)
-    with pytest.raises(ConfigError, match="is a convolution, which the method gptq does not settle"):
-        quantize_model(model, QuantizeSettings(method="gptq"))
