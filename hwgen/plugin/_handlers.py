@@ -179,6 +179,35 @@ def _check_outputs() -> None:
     module.parse_pytorch_model = parse_pytorch_model  # type: ignore[attr-defined]
 
 
+def _check_linear() -> None:
+    """Refuse `nn.Linear` on an image in models with KAN layers: torch multiplies its rows, hls4ml its channels."""
+    handlers = importlib.import_module(PyTorchModelReader.__module__).layer_handlers
+    original = handlers["Linear"]
+
+    @functools.wraps(original)
+    def parse_linear_layer(
+        operation: str,
+        layer_name: str,
+        input_names: list[str],
+        input_shapes: list[list[int | None]],
+        node: Any,
+        module: Any,
+        reader: Any,
+        config: Any,
+    ) -> Any:
+        order = config.get("HLSConfig", {}).get("Model", {}).get("ChannelsLastConversion", "off")
+        if len(input_shapes[0]) > 2 and order != "off" and not config.get(IMAGES):
+            model = config["PytorchModel"]
+            if any(isinstance(inner, FrozenLayer) for inner in model.modules()):
+                raise ModelError(
+                    f"layer {layer_name} is an nn.Linear on a tensor of shape {tuple(input_shapes[0][1:])}, whose last axis "
+                    "torch multiplies, but hls4ml its channels; put nn.Flatten before it"
+                )
+        return original(operation, layer_name, input_names, input_shapes, node, module, reader, config)
+
+    handlers["Linear"] = parse_linear_layer
+
+
 def register_torch_handlers() -> None:
     """Register the handlers, once."""
     name = FrozenKANLinear.__name__
@@ -189,3 +218,4 @@ def register_torch_handlers() -> None:
         _keep_whole()
         _prepare_reader()
         _check_outputs()
+        _check_linear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -376,6 +377,18 @@ def test_a_stock_layer_on_the_image_of_flat_rows(tmp_path: Path) -> None:
         convert_images(model, tmp_path, [(32,)], "io_stream", "full")
     chain_of_one = FrozenKAN.from_ir(program([_conv()], IN))
     assert convert_images(chain_of_one, tmp_path, [(32,)], "io_stream", "full").kan_ir is not None
+
+
+def test_a_linear_layer_on_an_image_is_refused(tmp_path: Path) -> None:
+    """torch multiplies the last axis, hls4ml the channels: here both have two entries, so nothing else would object."""
+    kan = FrozenKANConv(_conv(), IN)
+    image = (kan.out_channels, kan.geometry.out_height, kan.geometry.out_width)
+    wrong = torch.nn.Sequential(kan, torch.nn.Linear(image[-1], 3)).double()
+    message = rf"_1 is an nn\.Linear on a tensor of shape {re.escape(str(image))}, .*; put nn.Flatten before it"
+    with pytest.raises(ModelError, match=message):
+        convert_images(wrong, tmp_path, [SHAPE], "io_parallel", "full")
+    right = torch.nn.Sequential(kan, torch.nn.Flatten(), torch.nn.Linear(math.prod(image), 3)).double()
+    assert convert_images(right, tmp_path, [SHAPE], "io_parallel", "full").kan_ir is None
 
 
 def test_convolutions_that_still_train_are_refused(tmp_path: Path) -> None:
