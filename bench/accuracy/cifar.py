@@ -3,8 +3,9 @@
     python bench/accuracy/cifar.py --data FOLDER --state FOLDER [--seconds 560] [--workers 3]
 
 Every job is a process of its own. Finished jobs are kept in the state folder (`cifar.json`, `float-FAMILY.pt`), and a run that
-the time limit cut off goes on with the same command. First short trials on 5,000 training images set aside choose the learning
-rate of the float training; no test image is looked at before a network is finished.
+the time limit cut off goes on with the same command. Short trials choose the learning rates: that of the float training by the
+accuracy on 5,000 training images set aside, that of QAT by the training loss. No test image is looked at before a network is
+finished.
 `python bench/accuracy/cifar_table.py --state FOLDER` turns the records into the committed results.
 """
 
@@ -30,12 +31,15 @@ FAMILIES = ("kagn", "fast_kan", "efficient_kan")
 SEED = 0
 #: Share of the training images that trials are judged on.
 HELD_OUT = 0.1
-RATES = (2e-3, 1e-3, 4e-3)
+RATES = (2e-3, 4e-3)
+#: Relative to the root mean square of a weight tensor.
+QAT_RATES = (0.03, 0.01, 0.06)
+#: Family and bits that QAT's rate is chosen with.
+TRIED = ("kagn", (2, 2))
 #: Epochs of a trial, of the float training and of QAT.
 EPOCHS = (3, 25, 10)
-QAT_RATE = 0.01
-#: Share of the time in which trials may start.
-_TRIALS = 0.22
+#: Seconds that a job is taken to need before one of its kind has run.
+GUESS = {"trial": 40, "float": 60, "try": 40, "qat": 110, "direct": 30, "ptq": 60}
 _RETRIES = 2
 
 
@@ -44,7 +48,7 @@ class Job:
     """One cell of the table.
 
     Attributes:
-        kind: `trial`, `float`, `qat`, `direct` (rounded to nearest) or `ptq`.
+        kind: `trial` (of float training), `float`, `try` (of QAT), `qat`, `direct` (rounded to nearest) or `ptq`.
         method: of quantization.
         bits: of weights and activations.
         rate: the largest learning rate, 0 for the one that the trials chose.
@@ -63,30 +67,36 @@ class Job:
         return "-".join([w for w in words if w] + ([f"{self.rate:g}"] if self.rate else []))
 
 
-def stages(kinds: list[str]) -> list[list[Job]]:
-    """Return the jobs in stages; a stage needs the ones before."""
-    trials = [Job("trial", f, rate=rate) for rate in RATES for f in FAMILIES]
-    direct = [Job("direct", f, "mse", bits) for f in FAMILIES for bits in ((4, 4), (3, 3))]
-    solved = [Job("ptq", f, "gptq", bits) for f in FAMILIES for bits in ((4, 8), (4, 4))]
-    trained = [Job("qat", f, "lsq", bits) for bits in ((2, 2), (4, 4), (3, 3)) for f in FAMILIES]
-    wanted = {
-        "trial": trials,
-        "float": [Job("float", f) for f in FAMILIES],
-        "direct": direct,
-        "ptq": solved,
-        "qat": trained,
-    }
-    first = [wanted[k] for k in ("trial", "float") if k in kinds]
-    return [*first, [job for k in kinds if k in ("direct", "ptq", "qat") for job in wanted[k]]]
+def plan(kinds: list[str]) -> list[Job]:
+    """Return the jobs, the more urgent first."""
+    bits = ((2, 2), (4, 4), (3, 3))
+    every = [
+        *(Job("trial", f, rate=rate) for f in FAMILIES for rate in RATES),
+        *(Job("try", TRIED[0], "lsq", TRIED[1], rate) for rate in QAT_RATES),
+        *(Job("float", f) for f in FAMILIES),
+        *(Job("qat", f, "lsq", b) for b in bits for f in FAMILIES),
+        *(Job("ptq", f, "gptq", b) for b in ((4, 8), (4, 4)) for f in FAMILIES),
+        *(Job("direct", f, "mse", b) for b in ((4, 4), (3, 3)) for f in FAMILIES),
+    ]
+    return [job for job in every if job.kind in kinds]
 
 
-def chosen_rate(records: dict[str, Any], family: str) -> float:
+def needs(job: Job) -> list[tuple[str, str]]:
+    """Return kind and family of the jobs that must be over before `job` can start."""
+    if job.kind == "trial":
+        return []
+    if job.kind == "float":
+        return [("trial", job.family)]
+    return [("float", job.family), *([("try", TRIED[0])] if job.kind == "qat" else [])]
+
+
+def chosen_rate(records: dict[str, Any], job: Job) -> float:
     """Return the rate of the best trial; the first one if there was none."""
-    found = {
-        r["rate"]: r["accuracy"]
-        for r in records.values()
-        if r["kind"] == "trial" and r["family"] == family and "accuracy" in r
-    }
+    if job.kind == "qat":
+        losses = {r["rate"]: r["losses"][-1] for r in records.values() if r["kind"] == "try"}
+        return min(losses, key=losses.__getitem__) if losses else QAT_RATES[0]
+    of_family = [r for r in records.values() if r["kind"] == "trial" and r["family"] == job.family]
+    found = {r["rate"]: r["accuracy"] for r in of_family}
     return max(found, key=found.__getitem__) if found else RATES[0]
 
 
@@ -188,24 +198,25 @@ def _float_model(job: Job, options: Any) -> Any:
 
 
 def _quantize(job: Job, options: Any, data: Any) -> dict[str, Any] | None:
-    from _cifar import Recipe, Training, accuracy, exact_accuracy, solve, start_lsq
+    from _cifar import Recipe, Training, accuracy, exact_accuracy, folded, solve, start_lsq
 
     model = _float_model(job, options)
     begun = time.perf_counter()
     record: dict[str, Any] = {}
-    if job.kind == "qat":
-        quantized = start_lsq(model, data, job.bits, job.method)
-        recipe = Recipe(options.epochs[2], job.rate or QAT_RATE, options.batch, decay=0.0)
+    if job.kind in ("qat", "try"):
+        live = start_lsq(model, data, job.bits)
+        recipe = Recipe(options.epochs[2 if job.kind == "qat" else 0], options.rate, options.batch, decay=0.0)
         record |= {"recipe": asdict(recipe), "losses": []}
-        training = Training(quantized, data, recipe, SEED + 1000, graph=options.graph)
+        training = Training(live, data, recipe, SEED + 1000, graph=options.graph)
         for number in range(recipe.epochs):
             at = time.perf_counter()
             record["losses"].append(training.epoch(number))
             left = (recipe.epochs - number - 1) * (time.perf_counter() - at)
-            if time.time() + left + 20 > options.deadline + 30:
+            if time.time() + left + 5 > options.deadline:
                 return None
-    elif job.kind == "direct":
-        quantized = start_lsq(model, data, job.bits)
+        if job.kind == "try":
+            return {**record, "seconds": time.perf_counter() - begun}
+        quantized = folded(live, data)
     else:
         quantized = solve(model, data, job.method, job.bits)
     record["seconds"] = time.perf_counter() - begun
@@ -263,7 +274,7 @@ class _Runner:
         graph = o.graph and not self.tries.get(job.key)
         result = o.decoded / f"{job.key}.json"
         result.unlink(missing_ok=True)
-        rate = job.rate or chosen_rate(self.records, job.family)
+        rate = job.rate or chosen_rate(self.records, job)
         words = [sys.executable, str(Path(__file__)), "--job", json.dumps(asdict(job)), "--result", str(result)]
         words += ["--state", str(o.state), "--decoded", str(o.decoded), "--device", o.device, "--rate", repr(rate)]
         words += ["--deadline", repr(deadline), "--threads", str(o.threads), "--batch", str(o.batch)]
@@ -287,7 +298,7 @@ class _Runner:
                     again.append(job)
                 continue
             record = json.loads(result.read_text())
-            if "accuracy" not in record:
+            if record.get("cut") is True:
                 print(f"{at:6.1f} s  {key}: cut off", flush=True)
                 continue
             self.records[key] = {**asdict(job), **record}
@@ -295,7 +306,7 @@ class _Runner:
                 self.records[key]["rate"] = record["recipe"]["rate"]
             self.write()
             print(
-                f"{at:6.1f} s  {key}: {100 * record['accuracy']:.2f} ({record['seconds']:.1f} s, graph {graph}, "
+                f"{at:6.1f} s  {key}: {100 * record.get('accuracy', 0):.2f} ({record['seconds']:.1f} s, graph {graph}, "
                 f"loss {(record.get('losses') or [0.0])[-1]:.3f}, {record.get('exact', {}).get('different', '-')} different, "
                 f"{record.get('peak_mib', 0)} MiB)",
                 flush=True,
@@ -319,41 +330,37 @@ def _parent(options: argparse.Namespace) -> None:
     end = begun + options.seconds
     deadline = time.time() + (end - time.monotonic())
     durations: dict[str, float] = {}
-    complete = True
-    for stage in stages(options.kinds.split(",")):
-        waiting = [job for job in stage if job.key not in records]
-        if waiting and waiting[0].kind == "trial" and all(f"float-{f}" in records for f in FAMILIES):
-            continue
-        started: dict[str, float] = {}
-        while waiting or runner.running:
-            now = time.monotonic()
-            for job in list(waiting):
-                if len(runner.running) >= options.workers:
-                    break
-                limit = begun + _TRIALS * options.seconds if job.kind == "trial" else end
-                needed = durations.get(job.kind + job.family, durations.get(job.kind, 15.0))
-                if job.kind == "float":
-                    needed = 40.0
-                waiting.remove(job)
-                ready = job.kind in ("trial", "float") or f"float-{job.family}" in records
-                if now + needed > limit + (0 if job.kind == "trial" else 5) or not ready:
-                    complete = complete and job.kind == "trial"
-                    continue
-                started[job.key] = now
-                runner.start(job, deadline)
-            time.sleep(0.2)
-            before = dict(runner.running)
-            waiting = [*runner.poll(), *waiting]
-            for key in before.keys() - runner.running.keys():
-                job = before[key][0]
-                durations[job.kind] = durations[job.kind + job.family] = time.monotonic() - started[key]
-            if time.monotonic() > end + 25:
-                for _, process, _, _ in runner.running.values():
-                    process.kill()
-                runner.running.clear()
-                waiting, complete = [], False
+    started: dict[str, float] = {}
+    jobs = plan(options.kinds.split(","))
+    done = {job.family for job in jobs if f"float-{job.family}" in records}
+    waiting = [j for j in jobs if j.key not in records and not (j.kind == "trial" and j.family in done)]
+    while waiting or runner.running:
+        now = time.monotonic()
+        busy = {(job.kind, job.family) for job in [*waiting, *(entry[0] for entry in runner.running.values())]}
+        for job in list(waiting):
+            if len(runner.running) >= options.workers:
+                break
+            if busy & set(needs(job)):
+                continue
+            waiting.remove(job)
+            unfit = now + durations.get(job.kind, GUESS[job.kind]) > end + 10
+            if unfit or (job.kind not in ("trial", "float") and f"float-{job.family}" not in records):
+                continue
+            started[job.key] = now
+            runner.start(job, deadline)
+        time.sleep(0.2)
+        before = dict(runner.running)
+        waiting = [*runner.poll(), *waiting]
+        for key in before.keys() - runner.running.keys():
+            if key in records:
+                durations[before[key][0].kind] = time.monotonic() - started[key]
+        if time.monotonic() > end + 25:
+            for _, process, _, _ in runner.running.values():
+                process.kill()
+            runner.running.clear()
+            waiting = []
     runner.write()
-    missing = [j.key for s in stages(options.kinds.split(",")) for j in s if j.key not in records and j.kind != "trial"]
+    missing = [job.key for job in jobs if job.key not in records and job.kind not in ("trial", "try")]
     print(
         f"{time.monotonic() - begun:6.1f} s  " + (f"missing: {', '.join(missing)}" if missing else "complete"),
         flush=True,
@@ -366,10 +373,10 @@ def main() -> None:
     parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=560.0)
     parser.add_argument("--spent", type=float, default=0.0, help="seconds of the limit that are over already")
-    parser.add_argument("--workers", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--threads", type=int, default=max(1, (os.cpu_count() or 1) // 4))
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--kinds", default="trial,float,direct,ptq,qat")
+    parser.add_argument("--kinds", default="trial,try,float,direct,ptq,qat")
     parser.add_argument("--decoded", type=Path, default=Path(tempfile.gettempdir()) / "cifar10-decoded")
     parser.add_argument("--no-graph", dest="graph", action="store_false")
     parser.add_argument("--width", type=int, default=0, help="channels of the first convolutions, for a quick try")
