@@ -19,7 +19,7 @@ from pathlib import Path
 
 from pymodel.errors import ConfigError
 
-__all__ = ["BUILD_MARK", "check_target", "keep_failed", "recover", "staged"]
+__all__ = ["BUILD_MARK", "check_target", "checkpoint_folder", "keep_failed", "recover", "staged"]
 
 #: A folder that holds this file is a build of kan4ml and may be replaced by the next one.
 BUILD_MARK = "report.json"
@@ -53,6 +53,11 @@ def _exchange(a: Path, b: Path) -> bool:
     if code in (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP):
         return False
     raise OSError(code, os.strerror(code), str(b))
+
+
+def checkpoint_folder(target: Path) -> Path:
+    """Return where the training of a build of `target` is kept while it lasts."""
+    return _beside(_real(target), "checkpoint")
 
 
 def recover(target: Path) -> None:

@@ -95,14 +95,24 @@ def build(
     overrides: _Set = None,
     quiet: Quiet = False,
     as_json: Json = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the checkpoint of a build that was killed, if there is one.")
+    ] = False,
 ) -> None:
     """Train, quantize, lower, convert, simulate and verify the model that CONFIG describes."""
     from hwgen.config import load_config
     from hwgen.flow import build as run_build
+    from hwgen.flow import train_along
+    from pymodel.train import process_group
 
     terminal = Terminal(quiet=quiet, as_json=as_json)
     target = out if out is not None else Path("out") / config.stem
-    _built(terminal, run_build(load_config(config, overrides or []), target, console=terminal.console))
+    settings = load_config(config, overrides or [])
+    with process_group(settings.train.device) as rank:  # several, if torchrun started this
+        if rank > 0:
+            train_along(settings)
+            return
+        _built(terminal, run_build(settings, target, console=terminal.console, resume=resume))
 
 
 def _built(terminal: Terminal, result: BuildResult) -> None:
@@ -275,24 +285,22 @@ def sensitivity(
 
 @app.command()
 def report(
-    folder: _Build,
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders that `kan4ml build` wrote.")],
+    compared: Annotated[bool, typer.Option("--compare", help="Compare several builds on the same data.")] = False,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Where the comparison goes; of one build, report.html is renewed.")
+    ] = Path("compare.html"),
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Show the report of a build again and renew its report.html."""
-    from hwgen._output import recover
-    from hwgen.report import load_report, print_summary, renew_html
+    """Show the report of a build again and renew its report.html, or compare several builds."""
+    from hwgen.report_command import compare_builds, show_build
 
     terminal = Terminal(quiet=quiet, as_json=as_json)
-    recover(folder)
-    content = load_report(folder)
-    with terminal.progress("drawing"):
-        path = renew_html(content, folder)
-    if as_json:
-        terminal.result({"folder": str(folder), **content})
-        return
-    print_summary(terminal.console, content)
-    terminal.say(f"Written to {path}")
+    if compared:
+        compare_builds(folders, out, terminal)
+    else:
+        show_build(folders, terminal)
 
 
 @app.command()

@@ -176,7 +176,6 @@ class Config:
         for key, given in (
             ("data.threshold", self.data.threshold),
             ("quantize.layer_edges", self.quantize.layer_edges),
-            ("train.distill", self.train.distill),
         ):
             if given is not None and not table:
                 raise ConfigError(f"{key} belongs to model.family table, not to {self.model.family}; remove it")

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from hwgen._clock import StageClock
-from hwgen._output import check_target, keep_failed, staged
+from hwgen._output import check_target, checkpoint_folder, keep_failed, staged
 from hwgen.config import Config, dump_config
 from hwgen.flow._imported import keep_data, keep_imported, load_imported
 from hwgen.flow._metrics import metric_values, test_details
@@ -36,7 +36,7 @@ from pymodel.ir import IntArray, KanIR, load_ir, save_ir
 from pymodel.layers import KAN, FrozenKAN, load_frozen, save_float, save_frozen
 from pymodel.lower import lower
 from pymodel.reference import Reference
-from pymodel.train import TrainResult, check_widths, train
+from pymodel.train import Checkpoint, TrainResult, check_widths, train
 from sim.cosim import CosimResult
 from sim.csim import find_compiler
 from sim.equivalence import Border
@@ -44,7 +44,7 @@ from sim.vectors import make_vectors
 from sim.verify import csim_border, layers_alone_border, rtl_border, save_vectors, torch_border
 from sim.verilator import find_tools
 
-__all__ = ["BuildResult", "build"]
+__all__ = ["BuildResult", "build", "train_along"]
 
 #: Seed of the random vectors, bubbles and stalls; the configuration's seeds are for data and training.
 _VECTOR_SEED = 0
@@ -60,7 +60,9 @@ class BuildResult:
     report: dict[str, Any]
 
 
-def build(config: Config, target: Path, *, console: Console | None = None, keep_rows: bool = False) -> BuildResult:
+def build(
+    config: Config, target: Path, *, console: Console | None = None, keep_rows: bool = False, resume: bool = False
+) -> BuildResult:
     """Train, quantize, lower, convert, simulate, estimate and verify, then swap the result in as `target`.
 
     Args:
@@ -68,6 +70,7 @@ def build(config: Config, target: Path, *, console: Console | None = None, keep_
         target: the output folder; an earlier build there stays whole until the new one is complete.
         console: where progress goes; None is silent.
         keep_rows: copy the file of the rows into the build, whose configuration then names the copy.
+        resume: go on from the checkpoint that an earlier build of `target` left when it was killed, if there is one.
 
     Raises:
         MismatchError: if two stations differ; the build is kept beside `target` for inspection, `target` is untouched.
@@ -82,7 +85,8 @@ def build(config: Config, target: Path, *, console: Console | None = None, keep_
     with staged(target) as work:
         if keep_rows:
             config = keep_data(config, work)
-        report, borders = _stages(config, dataset, work, clock)
+        checkpoint = Checkpoint(checkpoint_folder(target), config.train.checkpoint, resume)
+        report, borders = _stages(config, dataset, work, clock, checkpoint)
         report["seconds"]["total"] = time.perf_counter() - start
         save_report(report, work / "report.json")
         renew_html(report, work)
@@ -90,6 +94,7 @@ def build(config: Config, target: Path, *, console: Console | None = None, keep_
         if failed is not None:
             kept = keep_failed(work, target)
             raise MismatchError(f"{failed.failure}; the build is kept in {kept}")
+    checkpoint.remove()
     return BuildResult(target, report)
 
 
@@ -110,14 +115,31 @@ def _check_tools(config: Config) -> None:
             yosys_family(config.hardware.part)
 
 
-def _stages(config: Config, dataset: Dataset, work: Path, clock: StageClock) -> tuple[dict[str, Any], list[Border]]:
+def train_along(config: Config) -> None:
+    """Take part in the training of a build that another process of `torchrun` does, and in nothing else."""
+    dataset = load(config.data, config.model.range)
+    initial = None if config.imported is None else load_imported(config.imported, config)
+    train(dataset, config.model, config.quantize, config.train, initial=initial)
+
+
+def _stages(
+    config: Config, dataset: Dataset, work: Path, clock: StageClock, checkpoint: Checkpoint
+) -> tuple[dict[str, Any], list[Border]]:
     (work / "model").mkdir()
     initial = None
     if config.imported is not None:
         initial = load_imported(config.imported, config)
         config = keep_imported(config, config.imported, work / "model" / "float.safetensors")
     (work / "config.yaml").write_text(dump_config(config, work), encoding="utf-8")
-    result = train(dataset, config.model, config.quantize, config.train, initial=initial, console=clock.console)
+    result = train(
+        dataset,
+        config.model,
+        config.quantize,
+        config.train,
+        initial=initial,
+        console=clock.console,
+        checkpoint=checkpoint,
+    )
     clock.done("train", "trained (float)", result.seconds["train"])
     clock.done("quantize", "trained (quantized) and frozen", result.seconds["quantize"])
     frozen, ir = _write_model(config, result, work)

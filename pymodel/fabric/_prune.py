@@ -7,6 +7,7 @@ edges compete for the budget, by score per LUT.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -76,6 +77,14 @@ class TablePruner:
     def needed(self) -> bool:
         """Whether there is anything to prune."""
         return self.settings is not None or not all(self._free)
+
+    def state(self) -> list[float]:
+        """Return whether pruning is over."""
+        return [float(self._finished)]
+
+    def restore(self, state: Sequence[float]) -> None:
+        """Continue from what :meth:`state` returned; the masks are the model's."""
+        self._finished = bool(state[0])
 
     def done(self, progress: float) -> bool:
         """Return whether the target is reached at `progress`, 0 … 1 of the phase."""

@@ -131,9 +131,9 @@ def _quantized(source: KANLayer, index: int, settings: QuantizeSettings) -> Quan
     first = InputQuantizer(wide, settings.input, source.input_range) if index == 0 else None
     quantizer = first or method.activations(wide)
     parts: dict[str, Any] = {
-        "base_bits": settings.base_weights,
-        "spline_bits": settings.spline_weights,
-        "basis_bits": settings.basis,
+        "base_bits": settings.weight_bits(index)[0],
+        "spline_bits": settings.weight_bits(index)[1],
+        "basis_bits": settings.basis_bits(index),
         "edge_bits": settings.edge,
         "implementation": Implementation[settings.implementation.upper()],
         "weight_quantizer": method.weights,
@@ -162,6 +162,7 @@ def quantize_model(model: KAN, settings: QuantizeSettings) -> QuantKAN:
         ConfigError: if bits do not combine.
         ModelError: if a weight is NaN or infinite, or a layer has no integer form.
     """
+    settings.check_layers(len(model.layers))
     layers: list[QuantKANLinear] = []
     for index, source in enumerate(model.kan_layers()):
         obstacle = source.hardware_obstacle()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pymodel.settings._conv import ConvSettings
 from pymodel.settings._data import EMBEDDED_SOURCES, SOURCES, DataSettings, Scale, Source, TaskName
 from pymodel.settings._model import BASES, CONV_FAMILIES, FAMILIES, ModelSettings
-from pymodel.settings._quantize import CODERS, PTQ_METHODS, QAT_METHODS, QuantizeSettings
+from pymodel.settings._quantize import CODERS, PTQ_METHODS, QAT_METHODS, STARTS, QuantizeSettings
 from pymodel.settings._train import DistillSettings, PruneSettings, TrainSettings
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "PTQ_METHODS",
     "QAT_METHODS",
     "SOURCES",
+    "STARTS",
     "ConvSettings",
     "DataSettings",
     "DistillSettings",

@@ -84,13 +84,17 @@ class PruneSettings:
 
 @dataclass(frozen=True)
 class DistillSettings:
-    """A teacher (family table): a float network trained first in the same run, whose opinion the loss adds.
+    """A teacher, whose opinion of every row joins the labels in the loss (Hinton et al. 2015, arXiv:1503.02531).
 
     Attributes:
+        teacher: `float` (the float network teaches the QAT of its own quantized form), `wide` (a larger KAN of the same kind,
+            trained first, teaches both phases), or `network` (a small convolutional or dense network, likewise). None
+            stands for `network` in the family table, which has no float form of its own, and for `float` in all others.
         weight: of the teacher's part of the loss; the labels have the rest.
-        temperature: T, which softens both sides (Hinton et al. 2015).
-        epochs: of the teacher's training.
-        hidden: channels (images) or nodes of the teacher.
+        temperature: T, which softens both sides.
+        epochs: of the training of a teacher that is trained first.
+        hidden: channels (images) or nodes of a `network`.
+        factor: by which a `wide` teacher has more hidden nodes and channels.
 
     Raises:
         ConfigError: for a value out of range.
@@ -100,12 +104,29 @@ class DistillSettings:
     temperature: float = 3.0
     epochs: int = 5
     hidden: int = 16
+    teacher: Literal["float", "wide", "network"] | None = None
+    factor: int = 2
 
     def __post_init__(self) -> None:
+        if self.teacher is not None:
+            check_choice("train.distill.teacher", self.teacher, ("float", "wide", "network"))
+        check_integer("train.distill.factor", self.factor, 2, 64)
         check_real("train.distill.weight", self.weight, 0.0, 1.0, low_open=True)
         check_real("train.distill.temperature", self.temperature, 0.1, 100.0)
         check_integer("train.distill.epochs", self.epochs, 1, 100_000)
         check_integer("train.distill.hidden", self.hidden, 1, 4096)
+
+    def kind(self, family: str) -> str:
+        """Return who teaches a network of `family`.
+
+        Raises:
+            ConfigError: if the family has no such teacher.
+        """
+        if family == "table" and self.teacher in ("float", "wide"):
+            raise ConfigError(
+                f"train.distill.teacher {self.teacher} is a KAN, which the family table has no other form of; use network"
+            )
+        return self.teacher or ("network" if family == "table" else "float")
 
 
 @dataclass(frozen=True)
@@ -122,10 +143,21 @@ class TrainSettings:
         prune: edges to remove during the float phase, or None.
         distill: a teacher, or None.
         augment: `shift` moves each training image by up to one pixel, at random per step; `affine` also turns, scales and
-            shears it a little; None leaves rows alone.
+            shears it a little; `crop_flip` moves it by up to an eighth of its side and mirrors half of them (photographs);
+            None leaves rows alone.
         seed: of initialisation, shuffling and augmentation.
         threads: of torch; part of the configuration because the order of float sums depends on it. More than one pays
             from about ten thousand edges on.
+        device: `cpu` or `cuda`. Two runs give the same bits on the CPU; on a GPU as far as torch's deterministic algorithms
+            go.
+        precision: of the float phase's products, `float32`, or `bfloat16` (autocast, weights stay float32). QAT computes
+            integers, which need float32.
+        compile: pass the float phase through `torch.compile`.
+        norms: batch normalisation when the float phase is over: `running` keeps its running averages; `rows` re-estimates
+            mean and variance on calibration rows, layer by layer, before they are folded into the weights; `quantized` does
+            so, and again in the quantized network, where mean and variance are those of its rounded sums (post-training
+            methods; QAT trains the folded sums, which have no statistics).
+        checkpoint: seconds between two checkpoints of a build, from which `kan4ml build --resume` goes on.
 
     Raises:
         ConfigError: for a value out of range.
@@ -139,9 +171,14 @@ class TrainSettings:
     weight_decay: float = 1e-4
     prune: PruneSettings | None = None
     distill: DistillSettings | None = None
-    augment: Literal["shift", "affine"] | None = None
+    augment: Literal["shift", "affine", "crop_flip"] | None = None
     seed: int = 0
     threads: int = 1
+    device: Literal["cpu", "cuda"] = "cpu"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    compile: bool = False
+    norms: Literal["running", "rows", "quantized"] = "running"
+    checkpoint: float = 60.0
 
     def __post_init__(self) -> None:
         check_integer("train.epochs", self.epochs, 0, 100_000)
@@ -151,6 +188,10 @@ class TrainSettings:
         check_real("train.qat_learning_rate", self.qat_learning_rate, 0.0, 10.0, low_open=True)
         check_real("train.weight_decay", self.weight_decay, 0.0, 10.0)
         if self.augment is not None:
-            check_choice("train.augment", self.augment, ("shift", "affine"))
+            check_choice("train.augment", self.augment, ("shift", "affine", "crop_flip"))
         check_integer("train.seed", self.seed, 0, 2**32 - 1)
         check_integer("train.threads", self.threads, 1, 256)
+        check_choice("train.device", self.device, ("cpu", "cuda"))
+        check_choice("train.precision", self.precision, ("float32", "bfloat16"))
+        check_choice("train.norms", self.norms, ("running", "rows", "quantized"))
+        check_real("train.checkpoint", self.checkpoint, 0.0, 1e6)

@@ -10,20 +10,18 @@ from pymodel.data import Dataset
 from pymodel.errors import ConfigError
 from pymodel.fabric import TableKAN, TablePruner, make_table_kan
 from pymodel.settings import ModelSettings, QuantizeSettings, TrainSettings
-from pymodel.train._distill import distilled_loss, make_teacher
 from pymodel.train._phase import Phase
 
 if TYPE_CHECKING:
-    from pymodel.train._train import _Run
+    from pymodel.train._run import Run
 
 __all__ = ["float_tables", "rounded_tables"]
 
 _PRUNINGS_PER_EPOCH = 4
-_TEACHER_RATE = 0.003
 
 
 def float_tables(
-    run: _Run, dataset: Dataset, model_settings: ModelSettings, bits: QuantizeSettings, settings: TrainSettings
+    run: Run, dataset: Dataset, model_settings: ModelSettings, bits: QuantizeSettings, settings: TrainSettings
 ) -> TableKAN:
     """Return the trained and pruned model, its entries not rounded yet.
 
@@ -34,13 +32,8 @@ def float_tables(
     bits.check_layers(quantize_layers)
     if settings.epochs == 0 and (settings.prune is not None or model_settings.fan_in is not None):
         raise ConfigError("train.epochs is 0, but edges go during these epochs; raise it or remove prune and fan_in")
-    if settings.distill is not None:
-        teacher = make_teacher(dataset, settings.distill)
-        groups = [{"params": list(teacher.parameters()), "weight_decay": settings.weight_decay}]
-        run.fit(teacher, Phase("teacher", settings.distill.epochs, _TEACHER_RATE, groups), "teacher")
-        teacher.requires_grad_(requires_grad=False)
-        run.loss = distilled_loss(teacher, settings.distill)
-    model = make_table_kan(model_settings, bits, binary=run.binary)
+    run.learn_from(settings.distill, dataset, model_settings, None)
+    model = make_table_kan(model_settings, bits, binary=run.binary).to(run.engine.place)
     phase = Phase(
         "float",
         settings.epochs,
@@ -52,14 +45,14 @@ def float_tables(
     pruner = TablePruner(model, settings.prune, run.sample)
     if pruner.needed:
         interval = max(1, len(run.batches) // _PRUNINGS_PER_EPOCH)
-        phase = replace(phase, on_step=pruner.step, step_interval=interval, counts=pruner.done)
+        phase = replace(phase, on_step=pruner.step, step_interval=interval, counts=pruner.done, keeps=(pruner,))
     run.fit(model, phase, "table training")
     if pruner.needed:
         pruner.finish()
     return model
 
 
-def rounded_tables(run: _Run, model: TableKAN, settings: TrainSettings) -> TableKAN:
+def rounded_tables(run: Run, model: TableKAN, settings: TrainSettings) -> TableKAN:
     """Return a copy of `model` with rounded entries, trained on."""
     rounded = copy.deepcopy(model)
     rounded.start_quantized()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
@@ -32,6 +32,14 @@ class GridUpdates:
         self.model = model
         self.rows = rows
         self.left = list(_UPDATES)
+
+    def state(self) -> list[float]:
+        """Return the shares of the training at which the grids still have to move."""
+        return list(self.left)
+
+    def restore(self, state: Sequence[float]) -> None:
+        """Continue from what :meth:`state` returned."""
+        self.left = list(state)
 
     def step(self, progress: float) -> None:
         """Move the grids if it is time.

@@ -6,6 +6,7 @@ The schedule is that of Zhu and Gupta 2017, `n(t) = target + (all - target) * (1
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -41,6 +42,14 @@ class Pruner:
         self._sizes = tuple(layer.mask.numel() for layer in self.model.kan_layers())
         self._target = self.settings.targets(self._sizes)
         self._finished = False
+
+    def state(self) -> list[float]:
+        """Return whether pruning is over."""
+        return [float(self._finished)]
+
+    def restore(self, state: Sequence[float]) -> None:
+        """Continue from what :meth:`state` returned; the masks are the model's."""
+        self._finished = bool(state[0])
 
     def done(self, progress: float) -> bool:
         """Return whether the target is reached at `progress`, 0 … 1 of the float phase."""

@@ -2,42 +2,35 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
 import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
 import torch.utils.deterministic as deterministic_settings
 from rich.console import Console
-from torch import Tensor, nn
 
 from pymodel.data import Dataset
 from pymodel.errors import ConfigError
 from pymodel.fabric import TableKAN, freeze_tables
 from pymodel.ir import Task
-from pymodel.layers import KAN, ConvSpec, FrozenKAN, build_kan
-from pymodel.quant import QuantKAN, freeze, quantize_model
-from pymodel.quant.ptq import post_training
+from pymodel.layers import KAN, FrozenKAN
+from pymodel.quant import QuantKAN, freeze
 from pymodel.settings import ModelSettings, QuantizeSettings, TrainSettings
-from pymodel.train._batches import Batches, prepared, targets
+from pymodel.train._batches import prepared
+from pymodel.train._checkpoint import Checkpoint, fingerprint
 from pymodel.train._fabric import float_tables, rounded_tables
-from pymodel.train._grids import GridUpdates, both
 from pymodel.train._interrupt import Interrupt
 from pymodel.train._metrics import metrics, outputs
-from pymodel.train._phase import Epoch, Phase, run_phase
-from pymodel.train._progress import phase_bar
-from pymodel.train._prune import Pruner
+from pymodel.train._run import Run
 
-__all__ = ["TrainResult", "check_widths", "train"]
-
-#: Rows on which edges are measured and quantizers calibrated.
-_SAMPLE_ROWS = 1024
-#: The edges are ranked anew this often per epoch while pruning.
-_PRUNINGS_PER_EPOCH = 4
+__all__ = ["TrainResult", "check_widths", "train", "train_float"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +58,7 @@ class TrainResult:
 
 
 def check_widths(dataset: Dataset, model: ModelSettings) -> None:
-    """Check that the model has one input per feature and one output per class (or one for a regression).
+    """Check that the model has one input per feature and one output per class (or one for a regression), and its image.
 
     Raises:
         ConfigError: otherwise.
@@ -76,6 +69,12 @@ def check_widths(dataset: Dataset, model: ModelSettings) -> None:
         raise ConfigError(
             f"model.widths must start with {first} (features) and end with {last} ({what}) for the data "
             f"{dataset.name!r}, not with {model.widths[0]} and {model.widths[-1]}; change it"
+        )
+    if model.image is not None and dataset.image not in (None, model.image):
+        assert dataset.image is not None
+        raise ConfigError(
+            f"model.image must be {list(dataset.image)} (height, width, channels) for the data {dataset.name!r}, not "
+            f"{list(model.image)}; change it"
         )
 
 
@@ -88,6 +87,7 @@ def train(
     initial: KAN | None = None,
     console: Console | None = None,
     on_stage: Callable[[str], None] | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> TrainResult:
     """Train a model on `dataset`; the same arguments give the same bits on the same machine.
 
@@ -102,15 +102,27 @@ def train(
         initial: a trained float model, which takes the place of the float phase and is not changed.
         console: where progress goes; None is silent.
         on_stage: told `float`, `qat` and `freeze` as they begin.
+        checkpoint: where the state is kept while the training lasts, and what it may go on from; None keeps nothing. Its files
+            stay when the training is over.
 
     Raises:
         ConfigError: if the settings do not fit the data.
         ModelError: if the training diverges.
     """
     check_widths(dataset, model_settings)
+    _check(model_settings, quantize_settings, train_settings)
     console = console or Console(quiet=True)
     with _reproducible(train_settings), Interrupt(lambda: _say_stop(console)) as interrupt:
-        run = _Run(dataset, train_settings, console, interrupt)
+        run = Run(dataset, train_settings, console, interrupt, checkpoint)
+        if checkpoint is not None:
+            settings = [asdict(model_settings), asdict(quantize_settings), _facts(train_settings)]
+            state = None if initial is None else fingerprint({}, _digest(initial))
+            mark = fingerprint(
+                {"x": dataset.x_train, "y": dataset.y_train, "v": dataset.validation},
+                [*settings, asdict(dataset.host), run.ranks.size, state],
+            )
+            if checkpoint.begin(mark, writes=run.ranks.rank == 0):
+                console.print(f"going on from the checkpoint in {checkpoint.folder}", soft_wrap=True, markup=False)
         start = time.perf_counter()
         _tell(on_stage, "float")
         model: KAN | TableKAN
@@ -124,12 +136,13 @@ def train(
             _tell(on_stage, "freeze")
             frozen = freeze_tables(quantized, name=name, host=host)
         else:
-            model = run.float_phase(model_settings) if initial is None else initial
+            float_kan = run.float_phase(model_settings, dataset) if initial is None else _placed(initial, run)
             middle = time.perf_counter()
             _tell(on_stage, "qat")
-            quantized = run.qat_phase(model, quantize_settings)
+            quantized = run.qat_phase(float_kan, quantize_settings, model_settings, dataset).cpu()
             _tell(on_stage, "freeze")
             frozen = freeze(quantized, name=name, host=host)
+            model = float_kan.cpu() if initial is None else initial
         end = time.perf_counter()
         measured = _measure(dataset, model, frozen)
     history = [epoch.to_json() for epoch in run.history]
@@ -137,91 +150,57 @@ def train(
     return TrainResult(model, quantized, frozen, measured, history, seconds, interrupt.requested)
 
 
-class _Run:
-    """What the two phases share."""
+def train_float(
+    dataset: Dataset, model_settings: ModelSettings, train_settings: TrainSettings, *, console: Console | None = None
+) -> KAN:
+    """Train the float phase alone, as :func:`train` does, and return its network.
 
-    def __init__(self, dataset: Dataset, settings: TrainSettings, console: Console, interrupt: Interrupt) -> None:
-        self.task = dataset.task
-        self.settings = settings
-        self.console = console
-        self.interrupt = interrupt
-        self.binary = dataset.binary
-        self.loss: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
-        self.history: list[Epoch] = []
-        self.batches = Batches(dataset, settings.batch_size, settings.augment, settings.seed)
-        self.sample = self.batches.sample(_SAMPLE_ROWS)
-        self.validation: tuple[Tensor, Tensor] | None = None
-        if len(dataset.validation):
-            self.validation = prepared(dataset, dataset.validation), targets(dataset, dataset.validation)
+    Raises:
+        ConfigError: if the settings do not fit the data, or the family is table.
+        ModelError: if the training diverges.
+    """
+    check_widths(dataset, model_settings)
+    if model_settings.family == "table":
+        raise ConfigError("the family table has no float network; use another family")
+    console = console or Console(quiet=True)
+    with _reproducible(train_settings), Interrupt(lambda: _say_stop(console)) as interrupt:
+        return Run(dataset, train_settings, console, interrupt).float_phase(model_settings, dataset).cpu().eval()
 
-    def float_phase(self, model_settings: ModelSettings) -> KAN:
-        """Return the trained and pruned float model."""
-        settings = self.settings
-        model = build_kan(
-            model_settings.family,
-            model_settings.widths,
-            grid=model_settings.grid,
-            order=model_settings.order,
-            range=model_settings.range,
-            activation=model_settings.base,
-            norm="layer" if model_settings.layernorm else model_settings.norm,
-            arities=model_settings.arities if any(model_settings.arities) else None,
-            conv=[ConvSpec(**vars(conv)) for conv in model_settings.conv],
-            image=model_settings.image,
+
+def _check(model: ModelSettings, quantize: QuantizeSettings, settings: TrainSettings) -> None:
+    """Check what only together makes no sense.
+
+    Raises:
+        ConfigError: if there is such a thing.
+    """
+    if model.family == "table" and settings.device != "cpu":
+        raise ConfigError("the family table is trained on the CPU; set train.device to cpu")
+    kind = None if settings.distill is None else settings.distill.kind(model.family)
+    if kind == "float" and quantize.post_training:
+        raise ConfigError(
+            f"train.distill lets the float network teach QAT, but quantize.method {quantize.method} trains no epoch; remove it or "
+            "choose the teacher wide"
         )
-        parameters = [p for p in model.parameters() if p.requires_grad]
-        groups = [{"params": parameters, "weight_decay": settings.weight_decay}]
-        follow = GridUpdates(model, self.sample) if model_settings.grid_per_input else None
-        phase = Phase("float", settings.epochs, settings.learning_rate, groups, edges=lambda: _edges(model))
-        if settings.prune is None:
-            self.fit(model, phase if follow is None else replace(phase, on_step=follow.step), "float training")
-            return model
-        pruner = Pruner(model, settings.prune, self.sample)
-        interval = max(1, len(self.batches) // _PRUNINGS_PER_EPOCH)
-        self.fit(
-            model,
-            replace(phase, on_step=both(follow, pruner.step), step_interval=interval, counts=pruner.done),
-            "float training",
-        )
-        pruner.finish()
-        return model
-
-    def qat_phase(self, model: KAN, quantize_settings: QuantizeSettings) -> QuantKAN:
-        """Return the quantized model, trained on from the float model, or calibrated where the method trains no epoch."""
-        if quantize_settings.post_training:
-            return post_training(model, quantize_settings, self.sample)
-        settings = self.settings
-        quantized = quantize_model(model, quantize_settings)
-        quantized.calibrate(self.sample)
-        groups = quantized.parameter_groups(settings.weight_decay)
-        epochs = 0 if self.interrupt.requested else settings.qat_epochs
-        phase = Phase("qat", epochs, settings.qat_learning_rate, groups, edges=lambda: _edges(quantized))
-        self.fit(quantized, phase, "quantized training")
-        return quantized
-
-    def fit(self, model: nn.Module, phase: Phase, title: str) -> None:
-        """Train `model` for one phase; its epochs join the history."""
-        measure = "accuracy" if self.task is Task.CLASSIFICATION else "R²"
-        with phase_bar(self.console, title, phase.epochs, measure) as bar:
-
-            def on_epoch(epoch: Epoch) -> None:
-                self.history.append(epoch)
-                bar.on_epoch(epoch)
-
-            run_phase(
-                model,
-                self.batches,
-                self.validation,
-                self.task,
-                phase,
-                stop=lambda: self.interrupt.requested,
-                on_epoch=on_epoch,
-                on_batch=bar.on_batch,
-            )
 
 
-def _edges(model: KAN | QuantKAN) -> int:
-    return sum(int(layer.mask.sum()) for layer in model.kan_layers())
+def _facts(settings: TrainSettings) -> dict[str, Any]:
+    """Return the settings that training depends on."""
+    facts = asdict(settings)
+    del facts["checkpoint"]
+    return facts
+
+
+def _digest(model: KAN) -> list[Any]:
+    """Return the weights of a network in short."""
+    return [
+        [name, hashlib.sha256(t.detach().cpu().numpy().tobytes()).hexdigest()] for name, t in model.state_dict().items()
+    ]
+
+
+def _placed(initial: KAN, run: Run) -> KAN:
+    """Return a network on the device of `run`; itself where it is there already."""
+    place = run.engine.place
+    return initial if next(initial.parameters()).device == place else copy.deepcopy(initial).to(place)
 
 
 def _measure(dataset: Dataset, model: KAN | TableKAN, frozen: FrozenKAN) -> dict[str, dict[str, float]]:
