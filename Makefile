@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 JOBS   ?= $(shell nproc)
 
-.PHONY: demo test test-hls mutants conformance lint format bench docs fuzz clean install
+.PHONY: demo test test-hls mutants conformance lint format bench docs docs-site fuzz clean install
 
 install: $(STAMP)
 
@@ -37,6 +37,10 @@ conformance: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python docs/figures.py
+
+# The documentation as a site, in build/site; warnings are errors.
+docs-site: $(STAMP)
+	$(BIN)/python -m sphinx -b html -W --keep-going -q docs build/site
 
 demo: $(STAMP)
 	$(BIN)/kan4ml build examples/digits.yaml --out out/digits

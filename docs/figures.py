@@ -191,6 +191,20 @@ def netlists() -> str:
     return _table(head, rows)
 
 
+def kanele() -> str:
+    """Circuits of KANELÉ's published tables: its own RTL, other generators, and the table road, in one flow."""
+    ours, others = _load("netlist.json")["networks"], _load("tables.json")["networks"]
+    rows = []
+    for name in ours:
+        peers = [*others[name]["peers"].items(), ("kan4ml, table road", ours[name])]
+        for peer, p in peers:
+            paired = f"{p['lut_paired']:,}" if "lut_paired" in p else "-"
+            ff = f"{p['ff']:,}" if "ff" in p else "-"
+            label = peer.replace("KANELE", "KANELÉ")
+            rows.append([f"{name}: {label}", f"{p['lut']:,}", paired, ff, str(p.get("cycles", "-"))])
+    return _table(["tables of KANELÉ, circuit", "LUT", "LUT6_2 pairs", "FF", "cycles"], rows)
+
+
 def fit() -> str:
     """The designs that the capacity model was fitted to."""
     r = _load("fit.json")
@@ -210,6 +224,7 @@ def fit() -> str:
 
 TABLES: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"builds": builds, "speed": speed},
+    "docs/comparison.md": {"kanele": kanele},
     "docs/synthesis.md": {"netlists": netlists, "basis_tax": basis_tax, "against_fixed16": against_fixed16, "fit": fit},
 }
 
