@@ -29,6 +29,7 @@ from hwgen.synth import estimate
 from hwgen.tables import Passes, generate, load_tables
 from hwgen.tables._design import plan_network
 from hwgen.tables._lower import lower
+from hwgen.tables._plan import LayerPlan
 from hwgen.tables.netlist import evaluate, stages
 from pymodel.ir import FixedPoint, IntArray, KanIR
 from pymodel.reference import Reference
@@ -73,6 +74,7 @@ def _exact(ir: KanIR, X: IntArray, passes: Passes) -> bool:
     expected = Reference(ir).run(X)
     exact = True
     for name, plan in plan_network(ir, passes).items():
+        assert isinstance(plan, LayerPlan), name
         netlist = lower(plan)
         stages(netlist)
         exact &= np.array_equal(evaluate(netlist, expected[plan.node.inputs[0]]), expected[name])

@@ -13,13 +13,14 @@ import jinja2
 import numpy as np
 
 from hwgen.tables._lower import lower
+from hwgen.tables._maximum import MaximumPlan, emit_maximum, plan_maximum
 from hwgen.tables._passes import Passes
 from hwgen.tables._plan import LayerPlan, plan_layer
 from hwgen.tables._vectors import default_vectors, to_hex
 from hwgen.tables._verilog import identifier
 from hwgen.tables.netlist import Adder, LayerNetlist, Table, emit_layer, stages
-from pymodel.errors import ConfigError, DataError
-from pymodel.ir import EdgeTable, IntArray, Interval, KanIR, Node, expand, to_edge_tables
+from pymodel.errors import ConfigError, DataError, IRError
+from pymodel.ir import EdgeTable, IntArray, Interval, KanIR, Node, Pool, expand, to_edge_tables
 from pymodel.reference import Reference
 
 __all__ = ["NodeSignal", "TablesDesign", "generate", "plan_network"]
@@ -99,19 +100,37 @@ def _built_nodes(ir: KanIR) -> list[Node]:
     return [node for node in ir.nodes if node.name in needed]
 
 
-def plan_network(ir: KanIR, passes: Passes) -> dict[str, LayerPlan]:
-    """Return the plan of every layer that the output depends on."""
+def plan_network(ir: KanIR, passes: Passes) -> dict[str, LayerPlan | MaximumPlan]:
+    """Return the plan of every layer that the output depends on.
+
+    Args:
+        ir: edge tables and maxima.
+        passes: what may change the plain circuit.
+
+    Raises:
+        IRError: for any other layer.
+    """
     in_type = ir.input.out_type
     domains = {ir.input.name: (Interval(in_type.min_int, in_type.max_int),) * ir.input.n_out}
-    plans: dict[str, LayerPlan] = {}
+    plans: dict[str, LayerPlan | MaximumPlan] = {}
     for node in _built_nodes(ir):
+        if not node.inputs:
+            continue
+        kind, domain = ir.in_type(node), domains[node.inputs[0]]
+        plan: LayerPlan | MaximumPlan
         if isinstance(node, EdgeTable):
-            plans[node.name] = plan_layer(node, ir.in_type(node), domains[node.inputs[0]], passes)
-            domains[node.name] = plans[node.name].intervals
+            plan = plan_layer(node, kind, domain, passes)
+        elif isinstance(node, Pool):
+            plan = plan_maximum(node, kind, domain)
+        else:
+            raise IRError(
+                f"layer {node.name} is a {node.kind.name.lower()}, which no edge tables compute; build it with open HLS"
+            )
+        plans[node.name], domains[node.name] = plan, plan.intervals
     return plans
 
 
-def _signals(ir: KanIR, plans: dict[str, LayerPlan]) -> dict[str, NodeSignal | None]:
+def _signals(ir: KanIR, plans: dict[str, LayerPlan | MaximumPlan]) -> dict[str, NodeSignal | None]:
     signals: dict[str, NodeSignal | None] = {node.name: None for node in ir.nodes}
     stages = {ir.input.name: 0}
     for node in _built_nodes(ir):
@@ -154,7 +173,7 @@ def _signals_json(ir: KanIR, design: TablesDesign) -> str:
     return json.dumps(content, indent=1) + "\n"
 
 
-def _context(ir: KanIR, design: TablesDesign, prefix: str, plans: dict[str, LayerPlan]) -> dict[str, Any]:
+def _context(ir: KanIR, design: TablesDesign, prefix: str, plans: dict[str, LayerPlan | MaximumPlan]) -> dict[str, Any]:
     """Return what the templates read."""
     n_in, in_type = ir.input.n_out, ir.input.out_type
     n_out, out_type = ir.node(ir.output).n_out, ir.node(ir.output).out_type
@@ -214,7 +233,7 @@ def _check_hardware(part: str, clock_ns: float) -> None:
 
 def _describe(
     ir: KanIR,
-    plans: dict[str, LayerPlan],
+    plans: dict[str, LayerPlan | MaximumPlan],
     netlists: list[LayerNetlist],
     folder: Path,
     prefix: str,
@@ -224,6 +243,8 @@ def _describe(
     last = signals[ir.output]
     assert last is not None
     nodes = [node for netlist in netlists for node in netlist.nodes]
+    tables_of = [plan for plan in plans.values() if isinstance(plan, LayerPlan)]
+    maxima = [plan for plan in plans.values() if isinstance(plan, MaximumPlan)]
     tables = [node for node in nodes if isinstance(node, Table)]
     adders = [node for node in nodes if isinstance(node, Adder)]
     return TablesDesign(
@@ -234,16 +255,17 @@ def _describe(
         latency=last.stage + 1,
         nodes=signals,
         files=files,
-        edges=sum(int(plan.node.alive.sum()) for plan in plans.values()),
+        edges=sum(int(plan.node.alive.sum()) for plan in tables_of),
         tables=len(tables),
         table_bits=sum(table.wire.width << table.select_width for table in tables),
         adders=len(adders),
         adder_bits=sum(adder.wire.width for adder in adders),
         register_bits=ir.input.n_out * ir.input.out_type.width
         + sum(netlist.register_bits for netlist in netlists)
+        + sum(plan.register_bits for plan in maxima)
         + last.stage
         + 1,
-        choices={name: _choices(plan) for name, plan in plans.items()},
+        choices={plan.node.name: _choices(plan) for plan in tables_of},
     )
 
 
@@ -287,7 +309,7 @@ def generate(
     """Write the table RTL of a program, with everything that simulates and synthesises it.
 
     Args:
-        ir: the program; every layer must have an edge-table form.
+        ir: the program; every layer must have an edge-table form, or be a maximum.
         folder: where to write; created if absent, files of the same names are replaced.
         part: the FPGA, for `vivado.tcl`.
         clock_ns: the clock period.
@@ -304,7 +326,7 @@ def generate(
         DataError: if the vectors have the wrong shape, type or range.
     """
     _check_hardware(part, clock_ns)
-    tables = to_edge_tables(expand(ir, tables=True))  # a convolution: tables of its own for every pixel
+    tables = to_edge_tables(expand(ir, tables=True, maxima=False))  # a convolution: tables of its own for every pixel
     X = default_vectors(ir.input.out_type, ir.input.n_out) if vectors is None else np.asarray(vectors)
     if not X.size:
         raise DataError("the Verilog bench needs at least one test vector, and none came; pass rows of input integers")
@@ -313,12 +335,17 @@ def generate(
     plans = plan_network(tables, passes or Passes())
     modules = [f"{prefix}_layer_{number}" for number in range(1, len(plans) + 1)]
     files = (*(f"{module}.v" for module in modules), f"{prefix}_top.v", f"{prefix}_fifo.v", f"{prefix}_axis.v")
-    netlists = [lower(plan) for plan in plans.values()]
-    for netlist in netlists:
+    netlists = {name: lower(plan) for name, plan in plans.items() if isinstance(plan, LayerPlan)}
+    for netlist in netlists.values():
         stages(netlist)
-    design = _describe(tables, plans, netlists, folder, prefix, files)
+    design = _describe(tables, plans, list(netlists.values()), folder, prefix, files)
     context = _context(tables, design, prefix, plans)
-    texts = {f"{module}.v": emit_layer(netlist, module) for module, netlist in zip(modules, netlists, strict=True)}
+    texts = {
+        f"{module}.v": emit_maximum(plan, module)
+        if isinstance(plan, MaximumPlan)
+        else emit_layer(netlists[name], module)
+        for module, (name, plan) in zip(modules, plans.items(), strict=True)
+    }
     templates = _templates()
     context |= {"part": part, "clock_ns": f"{clock_ns:g}", "vectors": X.shape[0]}
     for template, name in (

@@ -156,19 +156,22 @@ def dense_form(node: KanConv | Pool, in_type: FixedPoint) -> KanLinear | EdgeTab
     return _expand_average(node, in_type)
 
 
-def expand(ir: KanIR, *, tables: bool = False) -> KanIR:
+def expand(ir: KanIR, *, tables: bool = False, maxima: bool = True) -> KanIR:
     """Return the program with every spatial node as a dense one; the same integers at every node.
 
     Args:
         ir: the program.
         tables: bring convolutions to edge-table form before (small weights per tap, large tables per pixel).
+        maxima: expand, that is, refuse them; otherwise they stay as they are.
 
     Raises:
         IRError: as :func:`dense_form`, and :func:`~pymodel.ir.to_edge_table`.
     """
     nodes: list[Node] = []
     for node in ir.nodes:
-        if isinstance(node, KanConv | Pool):
+        if isinstance(node, Pool) and node.op is PoolKind.MAX and not maxima:
+            nodes.append(node)
+        elif isinstance(node, KanConv | Pool):
             conv = to_edge_table(node, ir.in_type(node)) if tables and isinstance(node, KanConv) else node
             nodes.append(dense_form(conv, ir.in_type(node)))
         else:
