@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _cifar_device import LiveNorms, float_forward
+from _cifar_device import DeviceNorms, float_forward
 from _graph import replayed
 from torch import Tensor, nn
 from torch.nn import functional
@@ -158,9 +158,9 @@ def settings_for(method: str, bits: tuple[int, int]) -> QuantizeSettings:
     )
 
 
-def start_lsq(model: KAN, data: Cifar, bits: tuple[int, int]) -> LiveNorms:
+def start_lsq(model: KAN, data: Cifar, bits: tuple[int, int]) -> DeviceNorms:
     """Return the network for QAT, with steps and ranges of least squared error on training images."""
-    live = LiveNorms(quantize_model(model.eval(), settings_for("lsq", bits)), model).to(data.x.device)
+    live = DeviceNorms(quantize_model(model.eval(), settings_for("lsq", bits)), model).to(data.x.device)
     live.calibrate(plain(data, CALIBRATION_ROWS))
     return live
 
@@ -171,7 +171,7 @@ def solve(model: KAN, data: Cifar, method: str, bits: tuple[int, int]) -> QuantK
     return post_training(model, settings_for(method, bits), plain(data, PTQ_ROWS))
 
 
-def folded(model: LiveNorms, data: Cifar) -> QuantKAN:
+def folded(model: DeviceNorms, data: Cifar) -> QuantKAN:
     """Return the trained network with its norms folded, estimated on training images without augmentation."""
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     return model.fold(plain(data, FOLD_ROWS))
@@ -179,7 +179,7 @@ def folded(model: LiveNorms, data: Cifar) -> QuantKAN:
 
 def _groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
     """Return groups of AdamW with a `scale` that the learning rate is multiplied by."""
-    if not isinstance(model, LiveNorms):
+    if not isinstance(model, DeviceNorms):
         weights = [p for n, p in model.named_parameters() if n.endswith(("base_weight", "spline_weight"))]
         ids = {id(p) for p in weights}
         rest = [p for p in model.parameters() if id(p) not in ids]
@@ -187,10 +187,7 @@ def _groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
             {"params": weights, "scale": 1.0, "weight_decay": recipe.decay},
             {"params": rest, "scale": 1.0, "weight_decay": 0.0},
         ]
-    weights = [p for p in model.quantized.parameter_groups(0.0)[0]["params"] if p.dim() > 1]
-    ids = {id(p) for p in weights}
-    unused = {id(layer.bias) for layer in model.layers[:-1]}
-    rest = [p for p in model.parameters() if id(p) not in ids | unused]
+    weights, rest = (group["params"] for group in model.parameter_groups(0.0))
     groups = [
         {"params": [p], "scale": float(p.detach().square().mean().sqrt()) or 1e-3, "weight_decay": 0.0} for p in weights
     ]

@@ -11,21 +11,16 @@ import math
 from collections.abc import Callable
 
 import torch
-from _graph import _fixed_tables, _Tables, _tables
+from _graph import _fixed_tables, _tables
 from torch import Tensor, nn
 from torch.nn import functional
 
 from pymodel.ir import PoolKind
 from pymodel.layers import KAN, ConvLayer
-from pymodel.quant import Codes, QuantKAN, QuantKANLinear
-from pymodel.quant._conv import QuantKANConv
-from pymodel.quant._quantizers import InputQuantizer
+from pymodel.quant import Codes, LiveNorms, QuantKAN
 from pymodel.quant._tables import CodeTables
 
-__all__ = ["LiveNorms", "float_forward"]
-
-#: Of every batch normalisation.
-EPSILON = 1e-5
+__all__ = ["DeviceNorms", "float_forward"]
 
 _Forward = Callable[[Tensor], Tensor]
 
@@ -62,109 +57,23 @@ def float_forward(model: KAN, dtype: torch.dtype = torch.float32) -> _Forward:
     return forward
 
 
-def _real_sums(layer: QuantKANLinear, u: Tensor, here: Codes, fixed: _Tables | None) -> Tensor:
-    """Return the sums (B, N), or (B * windows, N), of quantized weights, bias excluded, as real numbers."""
-    assert layer.base_quantizer is not None
-    assert layer.spline_quantizer is not None
-    step, low = here
-    table, slopes, _, _ = fixed or _tables(layer, step.detach(), low.detach())
-    base, spline = layer.masked_weights()
-    weight = torch.cat((layer.base_quantizer(base).unsqueeze(-1), layer.spline_quantizer(spline)), dim=-1)
-    u = layer.quantizer.shaped(u, step)
-    return layer._linear(u, here, weight, CodeTables(table, table, slopes, math.nan, math.nan))
-
-
-class LiveNorms(nn.Module):
-    """QAT with the float network's batch normalisations in place, which fold into steps and biases at the end.
-
-    A norm behind quantized sums is a factor and an offset per channel. Weights have a step per output, so the factor goes
-    into the steps, the offset into the bias, and no level changes: `fold` loses nothing, and while training the norm keeps
-    the sums where the next codes expect them, however coarse the weights are (Krishnamoorthi 2018, arXiv:1806.08342, 3.2.2).
-
-    Args:
-        quantized: of LSQ, with a step per output; not calibrated.
-        model: the float network it was made of.
-
-    Attributes:
-        gamma, beta: parameters (N,) of every convolution's norm.
-    """
+class DeviceNorms(LiveNorms):
+    """:class:`pymodel.quant.LiveNorms` whose tables never leave the device."""
 
     def __init__(self, quantized: QuantKAN, model: KAN) -> None:
-        super().__init__()
-        self.quantized = quantized
-        norms = [layer.norm for layer in model.kan_layers() if isinstance(layer, ConvLayer)]
-        self.gamma = nn.ParameterList(nn.Parameter(norm.weight.detach().abs()) for norm in norms if norm is not None)
-        self.beta = nn.ParameterList(nn.Parameter(norm.bias.detach().clone()) for norm in norms if norm is not None)
-        self.layers = list(quantized.kan_layers())
-        assert all(isinstance(layer, QuantKANConv) for layer in self.layers[:-1])
-        assert len(self.gamma) == len(self.layers) - 1
-        self.fixed = _fixed_tables(self.layers[0])
+        super().__init__(quantized, model)
+        self.known = _fixed_tables(next(quantized.kan_layers()))
 
-    def _first(self, x: Tensor) -> Tensor:
-        first = self.layers[0].quantizer
-        assert isinstance(first, InputQuantizer)
-        return first.codes(x).to(self.layers[0].base_weight.dtype)
+    def tables(self, index: int) -> CodeTables:
+        """Return the tables that layer number `index` reads, without their LSBs."""
+        layer = list(self.quantized.kan_layers())[index]
+        step, low = layer.quantizer.step.detach(), layer.quantizer.low.detach()
+        table, slopes, _, _ = self.known if index == 0 else _tables(layer, step, low)
+        return CodeTables(table, table, slopes, math.nan, math.nan)
 
-    def _normed(self, index: int, u: Tensor, here: Codes) -> Tensor:
-        """Return the outputs (B, n_nodes) of a convolution, real, normalised over the batch and pooled."""
-        layer = self.layers[index]
-        assert isinstance(layer, QuantKANConv)
-        g = layer.geometry
-        y = _real_sums(layer, u, here, self.fixed if index == 0 else None)
-        y = y.view(-1, g.out_height, g.out_width, layer.out_features).permute(0, 3, 1, 2)
-        y = functional.batch_norm(y, None, None, self.gamma[index], self.beta[index], training=True, eps=EPSILON)
-        if layer.pool is not None:
-            assert layer.pool_op is PoolKind.MAX
-            y = functional.max_pool2d(y, (layer.pool.kernel_height, layer.pool.kernel_width))
-        return y.permute(0, 2, 3, 1).flatten(1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return class scores of features (B, 3072)."""
-        u = self._first(x)
-        codes = [Codes(*layer.quantizer.scaled(layer.n_inputs)) for layer in self.layers]
-        for index, after in enumerate(codes[1:]):
-            u = (self._normed(index, u, codes[index]) - after.low) / after.step
-        head = self.layers[-1]
-        y = _real_sums(head, u, codes[-1], None)
-        return y if head.bias is None else y + head.bias
-
-    @torch.no_grad()
-    def calibrate(self, x: Tensor) -> None:
-        """Set steps and ranges of least squared error, layer by layer, from features `x` (rows, 3072)."""
-        u = self._first(x)
-        for index, layer in enumerate(self.layers):
-            layer.calibrate_weights()
-            if index + 1 < len(self.layers):
-                y = self._normed(index, u, Codes(*layer.quantizer.scaled(1)))
-                following = self.layers[index + 1].quantizer
-                following.calibrate(y)
-                step, low = following.scaled(1)
-                u = (y - low) / step
-        self.quantized.calibrated = True
-
-    @torch.no_grad()
-    def fold(self, x: Tensor, rows: int = 256) -> QuantKAN:
-        """Estimate mean and variance of every channel on features `x` (all of them at once), fold, and return the network."""
-        u = self._first(x)
-        for index, layer in enumerate(self.layers[:-1]):
-            assert layer.base_quantizer is not None
-            assert layer.spline_quantizer is not None
-            here, after = (Codes(*part.quantizer.scaled(1)) for part in self.layers[index : index + 2])
-            total, square, count = (torch.zeros((), dtype=torch.float64, device=x.device) for _ in range(3))
-            for block in u.split(rows):
-                y = _real_sums(layer, block, here, self.fixed if index == 0 else None).double()
-                total, square, count = total + y.sum(dim=0), square + y.square().sum(dim=0), count + len(y)
-            mean = total / count
-            sigma = (square / count - mean.square() + EPSILON).sqrt()
-            gamma = self.gamma[index].double()
-            factor = gamma / sigma
-            size = factor.abs().clamp_min(1e-12)
-            signed = torch.where(factor < 0, -size, size).to(layer.base_weight)
-            layer.base_weight.mul_(signed[:, None])
-            layer.spline_weight.mul_(signed[:, None, None])
-            for quantizer in (layer.base_quantizer, layer.spline_quantizer):
-                quantizer.log_step.add_(size.log())
-            bias = (self.beta[index].double() - mean * factor).to(layer.base_weight)
-            layer.bias = nn.Parameter(bias)
-            u = torch.cat([layer(block, here, after) for block in u.split(rows)])
-        return self.quantized
+    def plain(self, index: int, u: Tensor, here: Codes, after: Codes | None) -> Tensor:
+        """Return the outputs of the last layer."""
+        assert after is None
+        bias = list(self.quantized.kan_layers())[index].bias
+        y = self.sums(index, u, here)
+        return y if bias is None else y + bias

@@ -4,6 +4,7 @@ from pymodel.quant._calibrate import best_range, best_step, best_steps, covering
 from pymodel.quant._freeze import OUTPUT_BITS, freeze
 from pymodel.quant._functions import MULTIPLIER_BITS, dyadic, round_exact, round_half_up
 from pymodel.quant._layers import Codes, QuantKANLinear
+from pymodel.quant._live_norms import LiveNorms
 from pymodel.quant._methods import METHODS, Method
 from pymodel.quant._model import QuantKAN, quantize_model
 from pymodel.quant._presets import PRESETS
@@ -20,6 +21,7 @@ __all__ = [
     "ActivationQuantizer",
     "Codes",
     "InputQuantizer",
+    "LiveNorms",
     "Method",
     "QuantKAN",
     "QuantKANLinear",

@@ -118,7 +118,10 @@ class QuantKANConv(QuantKANLinear):
 
     def forward(self, u: Tensor, here: Codes, after: Codes | None) -> Tensor:
         """Return the outputs, (B, OH*OW*N), as :class:`QuantKANLinear`, for images (B, H*W*C) in units of codes."""
-        y = super().forward(u, here, after).view(u.shape[0], -1)
+        return self.pooled(super().forward(u, here, after).view(u.shape[0], -1), after)
+
+    def pooled(self, y: Tensor, after: Codes | None) -> Tensor:
+        """Return the pool of outputs (B, OH*OW*N), real or in units of the next codes, as hardware computes it."""
         if self.pool is None:
             return y
         if self.pool_op is PoolKind.MAX or after is None or self.out_codes is None:
