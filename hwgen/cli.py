@@ -110,7 +110,7 @@ def build(
     settings = load_config(config, overrides or [])
     with process_group(settings.train.device) as rank:  # several, if torchrun started this
         if rank > 0:
-            train_along(settings)
+            train_along(settings, target, resume=resume)
             return
         _built(terminal, run_build(settings, target, console=terminal.console, resume=resume))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -10,10 +10,11 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from hwgen.report._compare import Compared, pareto
 from hwgen.report._html import flatten_borders
 from pymodel.errors import IRError
 
-__all__ = ["print_borders", "print_fit", "print_summary"]
+__all__ = ["print_borders", "print_comparison", "print_fit", "print_summary"]
 
 _VERDICTS = {"yes": "green", "tight": "yellow", "unsure": "yellow", "no": "bold red"}
 
@@ -44,6 +45,29 @@ def _borders(borders: list[tuple[str, Mapping[str, Any]]]) -> Iterator[Table | T
             f = entry["first"]
             where = f"layer {f['node']}, vector {f['vector']}, output {f['element']}"
             yield Text(f"{name}: {where}: got {f['got']}, expected {f['expected']}", style="red")
+
+
+def print_comparison(console: Console, builds: Sequence[Compared]) -> None:
+    """Print one row per build; a star marks the Pareto front."""
+    front = pareto(builds)
+    metric = builds[0].metric
+    table = _table(
+        "LUT, FF: Yosys estimates; * Pareto front",
+        "build",
+        metric,
+        "edges",
+        "LUT",
+        "pairs",
+        "FF",
+        "cycles",
+        "mismatches",
+    )
+    for build in builds:
+        costs = ("not run" if v is None else f"{v:,}" for v in (build.lut, build.lut_paired, build.ff, build.latency))
+        name = Text(f"{build.name} *" if build in front else build.name)
+        wrong = Text(f"{build.mismatches:,}", style="green" if build.mismatches == 0 else "bold red")
+        table.add_row(name, f"{build.quality:.4f}", f"{build.edges:,}", *costs, wrong)
+    console.print(table)
 
 
 def print_summary(console: Console, report: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from hwgen.report._figure import plain_text, svg
 from hwgen.report._picture import codes_picture, functions_picture, network_picture
 from pymodel.errors import ConfigError, IRError
 
-__all__ = ["flatten_borders", "render_html", "renew_html"]
+__all__ = ["flatten_borders", "render_html", "renew_html", "write_page"]
 
 _MAX_CLASSES_LABELLED = 30
 
@@ -118,11 +119,21 @@ def renew_html(report: Mapping[str, Any], folder: Path) -> Path:
         ConfigError: if the folder cannot be written.
     """
     path = folder / "report.html"
-    fresh = folder / ".report.html.new"
-    text = render_html(report)
+    write_page(render_html(report), path)
+    return path
+
+
+def write_page(text: str, path: Path) -> None:
+    """Write a page beside `path` first, then rename it over an earlier one.
+
+    Raises:
+        ConfigError: if it cannot be written.
+    """
+    fresh = path.with_name(f".{path.name}.new")
     try:
         fresh.write_text(text, encoding="utf-8")
         fresh.replace(path)
     except OSError as error:
-        raise ConfigError(f"{path} cannot be written ({error.strerror}); make the folder writable") from None
-    return path
+        with contextlib.suppress(OSError):
+            fresh.unlink()
+        raise ConfigError(f"{path} cannot be written ({error.strerror}); make its folder writable") from None

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from hwgen.report import Compared, compare, pareto, render_comparison
+from hwgen.cli import app
+from hwgen.report import REPORT_SCHEMA, Compared, compare, pareto, render_comparison
 from pymodel.errors import ConfigError, IRError
 
 
@@ -54,3 +58,18 @@ def test_the_page_says_what_was_not_run_and_escapes_names() -> None:
 def test_refusals(reports: list[tuple[str, dict[str, Any]]], error: type[Exception], match: str) -> None:
     with pytest.raises(error, match=match):
         compare(reports)
+
+
+def test_the_command_writes_the_page_and_json(tmp_path: Path) -> None:
+    for name, quality, paired in (("a", 0.9, 10), ("b", 0.8, 20)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "report.json").write_text(json.dumps({"schema": REPORT_SCHEMA, **_report(quality, paired)}))
+    page = tmp_path / "page.html"
+    arguments = ["report", str(tmp_path / "a"), str(tmp_path / "b"), "--compare", "--out", str(page)]
+    result = CliRunner().invoke(app, [*arguments, "--json"])
+    assert result.exit_code == 0, result.output
+    assert [build["pareto"] for build in json.loads(result.stdout)["builds"]] == [True, False]
+    assert "<svg" in page.read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "page.html"]
+    for refused in (arguments[:3], [*arguments[:-1], str(tmp_path / "none" / "page.html")]):
+        assert isinstance(CliRunner().invoke(app, refused).exception, ConfigError)
