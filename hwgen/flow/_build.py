@@ -115,11 +115,12 @@ def _check_tools(config: Config) -> None:
             yosys_family(config.hardware.part)
 
 
-def train_along(config: Config) -> None:
-    """Take part in the training of a build that another process of `torchrun` does, and in nothing else."""
+def train_along(config: Config, target: Path, *, resume: bool = False) -> None:
+    """Take part in the training of a build of `target` that another process of `torchrun` does, and in nothing else."""
     dataset = load(config.data, config.model.range)
     initial = None if config.imported is None else load_imported(config.imported, config)
-    train(dataset, config.model, config.quantize, config.train, initial=initial)
+    checkpoint = Checkpoint(checkpoint_folder(target), config.train.checkpoint, resume)
+    train(dataset, config.model, config.quantize, config.train, initial=initial, checkpoint=checkpoint)
 
 
 def _stages(

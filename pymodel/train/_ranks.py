@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
-from torch.nn import functional
+from torch.autograd.function import once_differentiable
 
 __all__ = ["Ranks", "process_group"]
 
@@ -120,6 +120,23 @@ class Ranks:
                 norm.__class__ = nn.BatchNorm1d
 
 
+class _Sum(torch.autograd.Function):
+    """The sum over all processes; going back, so is the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ARG004
+        total = x.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # noqa: ARG004
+        total = grad.clone()
+        dist.all_reduce(total)
+        return total
+
+
 class _JointBatchNorm(nn.BatchNorm1d):
     """Batch normalisation over the rows of all processes; torch's `SyncBatchNorm` has none for the CPU."""
 
@@ -127,10 +144,10 @@ class _JointBatchNorm(nn.BatchNorm1d):
         if not self.training:
             return super().forward(x)
         sums = torch.cat((x.sum(dim=0), x.new_tensor([float(len(x))])))
-        total: Tensor = all_reduce(sums)  # type: ignore[no-untyped-call]
+        total: Tensor = _Sum.apply(sums)  # type: ignore[no-untyped-call]
         n = total[-1].detach()
         mean = total[:-1] / n
-        squares: Tensor = all_reduce((x - mean).square().sum(dim=0))  # type: ignore[no-untyped-call]
+        squares: Tensor = _Sum.apply((x - mean).square().sum(dim=0))  # type: ignore[no-untyped-call]
         var = squares / n
         with torch.no_grad():
             assert self.running_mean is not None
@@ -140,4 +157,4 @@ class _JointBatchNorm(nn.BatchNorm1d):
             share = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
             self.running_mean.lerp_(mean, share)
             self.running_var.lerp_(var * n / (n - 1), share)
-        return functional.batch_norm(x, mean, var, self.weight, self.bias, training=False, eps=self.eps)
+        return (x - mean) * torch.rsqrt(var + self.eps) * self.weight + self.bias

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import replace
 
+import torch
 from rich.console import Console
 from torch import Tensor, nn
 
@@ -156,6 +157,8 @@ class Run:
         if start == "plain":
             quantized = quantize_model(model, quantize_settings)
             quantized.calibrate(self.sample)
+            with torch.no_grad():
+                quantized(self.sample)  # norms and products settle on the first rows that come; not on a process' share
         else:
             begin = start_from_gptq if start == "gptq" else start_from_float
             quantized = begin(model, quantize_settings, self.sample)
