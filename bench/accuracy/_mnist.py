@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import math
 import time
@@ -35,6 +36,7 @@ __all__ = [
     "float_training",
     "integer_accuracy",
     "load_mnist",
+    "prepared",
     "ptq",
     "qat_training",
     "settings_for",
@@ -149,26 +151,41 @@ class Training:
         self.model, self.data, self.recipe = model, data, recipe
         device = data.x.device
         self.cuda = data.x.is_cuda
-        self.generator = torch.Generator(device).manual_seed(seed)
+        generator = torch.Generator(device).manual_seed(seed)
         self.per_epoch = len(data.x) // recipe.batch
         self.total = recipe.epochs * self.per_epoch
         factors = [float(group.pop("factor", 1.0)) for group in groups]
-        self.rates = [(torch.tensor(recipe.rate * factor, device=device), factor) for factor in factors]
-        for group, (rate, factor) in zip(groups, self.rates, strict=True):
-            group["lr"] = rate if self.cuda else recipe.rate * factor
+        rates = [recipe.rate * min(1.0, (i + 1) / _WARMUP_STEPS) * _cosine(i / self.total) for i in range(self.total)]
+        self.rates = [torch.tensor(rates, dtype=torch.float64) * factor for factor in factors]
+        now = [torch.zeros((), device=device) for _ in groups]
+        if self.cuda:
+            self.rates = [rate.float().to(device) for rate in self.rates]
+            for group, rate in zip(groups, now, strict=True):
+                group["lr"] = rate
         self.optimizer = torch.optim.AdamW(groups, weight_decay=recipe.decay, capturable=self.cuda, foreach=True)
         forward = device_forward(model) if isinstance(model, QuantKAN) else model
         parameters = [p for p in model.parameters() if p.requires_grad]
-        self.rows = torch.zeros(recipe.batch, dtype=torch.long, device=device)
-        self.corner = torch.zeros(recipe.batch, 2, 1, 1, dtype=torch.long, device=device)
+        orders = [
+            torch.randperm(len(data.x), generator=generator, device=device)[: self.per_epoch * recipe.batch]
+            for _ in range(recipe.epochs)
+        ]
+        order = torch.cat(orders).view(self.total, recipe.batch)
+        corners = torch.randint(
+            0, 3, (self.total if recipe.shift else 1, recipe.batch, 2, 1, 1), generator=generator, device=device
+        )
+        self.done = torch.zeros(1, dtype=torch.long, device=device)
 
         def step() -> None:
-            x = data.x[self.rows]
+            if self.cuda:
+                for rate, table in zip(now, self.rates, strict=True):
+                    rate.copy_(table.index_select(0, self.done).view(()))
+            rows = order.index_select(0, self.done).view(-1)
+            x = data.x[rows]
             if recipe.shift:
-                x = _shifted(x, self.corner)
+                x = _shifted(x, corners.index_select(0, self.done)[0])
             x = scaled(x, bounds)
             logits = forward(x)
-            loss = functional.cross_entropy(logits, data.y[self.rows])
+            loss = functional.cross_entropy(logits, data.y[rows])
             if teacher is not None:
                 with torch.no_grad():
                     wanted = (teacher(x) / _TEMPERATURE).softmax(dim=1)
@@ -178,31 +195,20 @@ class Training:
             loss.backward()
             nn.utils.clip_grad_norm_(parameters, 5.0, foreach=True)
             self.optimizer.step()
+            self.done += 1
 
         model.train()
-        self.kept = step  # a graph does not keep alive what its closure holds
+        self.kept = step, order, corners, now  # a graph does not keep alive what its closure holds
         self.stream = torch.cuda.Stream() if self.cuda else None
         self.run = step if self.stream is None else replayed(step, [model], self.optimizer, self.stream)
-        self.order = torch.empty(0)
+        self.done.zero_()
 
     def step(self, index: int) -> None:
         """Take step number `index`, in order."""
+        if not self.cuda:
+            for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+                group["lr"] = float(rate[index])
         with torch.cuda.stream(self.stream):
-            if index % self.per_epoch == 0:
-                device = self.rows.device
-                self.order = torch.randperm(len(self.data.x), generator=self.generator, device=device)
-            at = index % self.per_epoch * self.recipe.batch
-            self.rows.copy_(self.order[at : at + self.recipe.batch])
-            if self.recipe.shift:
-                self.corner.copy_(
-                    torch.randint(0, 3, self.corner.shape, generator=self.generator, device=self.corner.device)
-                )
-            now = self.recipe.rate * min(1.0, (index + 1) / _WARMUP_STEPS) * _cosine(index / self.total)
-            for group, (rate, factor) in zip(self.optimizer.param_groups, self.rates, strict=True):
-                if self.cuda:
-                    rate.fill_(now * factor)
-                else:
-                    group["lr"] = now * factor
             self.run()
 
 
@@ -273,17 +279,34 @@ def settings_for(method: str, bits: tuple[int, int], first: int | None = None, *
     )
 
 
-def started(model: KAN, settings: QuantizeSettings, start: str, x: Tensor) -> QuantKAN:
+def prepared(model: KAN, settings: QuantizeSettings, start: str, data: Mnist) -> QuantKAN | None:
+    """Return what every QAT method with these bits starts from.
+
+    Args:
+        model: the float network.
+        settings: bits and granularity; the method is not looked at.
+        start: as :class:`Recipe` has it; `plain` needs nothing.
+        data: the images.
+    """
+    if start == "plain":
+        return None
+    method = "gptq" if start == "gptq" else "mse"
+    x = scaled(data.x[:CALIBRATION_ROWS], _bounds(model))
+    return post_training(model.eval(), dataclasses.replace(settings, method=method, coder="output"), x)
+
+
+def started(model: KAN, settings: QuantizeSettings, ready: QuantKAN | None, start: str, x: Tensor) -> QuantKAN:
     """Return a network with quantizers, before its training.
 
     Args:
         model: the float network.
         settings: method and bits.
+        ready: from :func:`prepared`.
         start: as :class:`Recipe` has it.
         x: features to calibrate on.
     """
     if start != "plain":
-        return (start_from_gptq if start == "gptq" else start_from_float)(model, settings, x)
+        return (start_from_gptq if start == "gptq" else start_from_float)(model, settings, x, ready)
     quantized = quantize_model(model, settings)
     quantized.calibrate(x)
     for layer in quantized.kan_layers():
@@ -292,12 +315,13 @@ def started(model: KAN, settings: QuantizeSettings, start: str, x: Tensor) -> Qu
     return quantized
 
 
-def qat_training(model: KAN, data: Mnist, settings: QuantizeSettings, recipe: Recipe, seed: int) -> Training:
-    """Return a network with quantizers, with its training."""
-    layer = next(model.kan_layers())
-    bounds = (layer.low, layer.high)
+def qat_training(
+    model: KAN, data: Mnist, settings: QuantizeSettings, ready: QuantKAN | None, recipe: Recipe, seed: int
+) -> Training:
+    """Return a network with quantizers, with its training; `ready` comes from :func:`prepared`."""
+    bounds = _bounds(model)
     x = scaled(data.x[:CALIBRATION_ROWS], bounds)
-    quantized = started(model.eval(), settings, recipe.start, x)
+    quantized = started(model.eval(), settings, ready, recipe.start, x)
     with torch.no_grad():
         quantized(x[:1000])  # settles what the first rows decide
     groups = quantized.parameter_groups(recipe.decay)
@@ -306,9 +330,13 @@ def qat_training(model: KAN, data: Mnist, settings: QuantizeSettings, recipe: Re
     return Training(quantized, groups, data, bounds, recipe, seed + 1000, teacher)
 
 
+def _bounds(model: KAN) -> tuple[float, float]:
+    layer = next(model.kan_layers())
+    return layer.low, layer.high
+
+
 def ptq(model: KAN, data: Mnist, settings: QuantizeSettings) -> tuple[QuantKAN, float]:
     """Return the network quantized without training, and the seconds."""
-    layer = next(model.kan_layers())
     begun = time.perf_counter()
-    quantized = post_training(model, settings, scaled(data.x[:CALIBRATION_ROWS], (layer.low, layer.high)))
+    quantized = post_training(model, settings, scaled(data.x[:CALIBRATION_ROWS], _bounds(model)))
     return quantized, time.perf_counter() - begun

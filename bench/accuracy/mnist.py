@@ -33,6 +33,7 @@ from _mnist import (
     float_training,
     integer_accuracy,
     load_mnist,
+    prepared,
     ptq,
     qat_training,
     settings_for,
@@ -43,13 +44,19 @@ from pymodel.quant import QuantKAN
 from pymodel.settings import PTQ_METHODS, QAT_METHODS
 
 SEEDS = (0, 1, 2)
-FLOAT = Recipe(epochs=20, rate=1e-3)
-#: KAGN's weights have its batch normalisation folded in, and are ten times smaller.
+FLOAT = {
+    "efficient_kan": Recipe(epochs=20, rate=1e-3),
+    "fast_kan": Recipe(epochs=20, rate=2e-3),
+    "pykan": Recipe(epochs=20, rate=2e-3),
+    "kagn": Recipe(epochs=20, rate=1e-3),
+}
+_PLAIN = Recipe(epochs=15, rate=0.0, start="float", steps=0.3)
+#: By family and bits, chosen with `--try`. KAGN's weights have its batch normalisation folded in, and are ten times smaller.
 QAT = {
-    "efficient_kan": Recipe(epochs=15, rate=2e-3, start="float"),
-    "fast_kan": Recipe(epochs=15, rate=1e-3, start="plain"),
-    "pykan": Recipe(epochs=15, rate=2e-3, start="float"),
-    "kagn": Recipe(epochs=15, rate=1e-4, start="float"),
+    "efficient_kan": {2: replace(_PLAIN, rate=2e-3), 3: replace(_PLAIN, rate=1e-3), 4: replace(_PLAIN, rate=1e-3)},
+    "fast_kan": {bits: replace(_PLAIN, rate=2e-3, start="plain", steps=1.0) for bits in (2, 3, 4)},
+    "pykan": {2: replace(_PLAIN, rate=1e-3), 3: replace(_PLAIN, rate=1e-3), 4: replace(_PLAIN, rate=1e-3)},
+    "kagn": {2: replace(_PLAIN, rate=2e-4), 3: replace(_PLAIN, rate=1e-4), 4: replace(_PLAIN, rate=1e-4)},
 }
 #: With images moved by a pixel: families, and the options of both phases.
 SHIFTED = ("efficient_kan", "fast_kan", "pykan")
@@ -61,7 +68,7 @@ MORE = ((8, 8), (4, 8), (2, 8))
 #: Methods of the first table, which has all bits.
 FULL = ("minmax", "mse", "gptq")
 #: Networks that train side by side in one process, each as a CUDA graph on its own stream.
-SIDE_BY_SIDE = 6
+SIDE_BY_SIDE = 12
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,7 @@ class Job:
     @property
     def recipe(self) -> Recipe:
         """How it trains."""
-        plain = FLOAT if self.kind == "float" else QAT[self.family]
+        plain = QAT[self.family][self.bits[1]] if self.kind == "qat" else FLOAT[self.family]
         return replace(plain, **dict(self.options))
 
 
@@ -113,44 +120,35 @@ def plan(kinds: tuple[str, ...]) -> list[list[Job]]:
 
 #: Rates that are tried.
 _RATES = {
-    "efficient_kan": (1e-3, 2e-3, 4e-3, 8e-3),
-    "fast_kan": (5e-4, 1e-3, 2e-3, 4e-3),
-    "pykan": (1e-3, 2e-3, 4e-3, 8e-3),
-    "kagn": (1e-4, 3e-4, 1e-3, 3e-5),
+    "efficient_kan": (1e-3, 2e-3, 5e-4),
+    "fast_kan": (1e-3, 2e-3, 5e-4),
+    "pykan": (1e-3, 5e-4, 2e-3),
+    "kagn": (1e-4, 3e-4, 5e-5),
 }
-_STARTS = {family: ("plain",) if family == "fast_kan" else ("float", "plain", "gptq") for family in FAMILIES}
 
 
 def trials() -> list[list[Job]]:
     """Return jobs that compare recipes on rows set aside, the most telling first."""
     first = [Job("float", family, 0) for family in FAMILIES]
-    first += [Job("float", f, 0, options=(("rate", r),)) for f in ("fast_kan", "pykan") for r in (5e-4, 2e-3)]
-    ranked: list[list[Job]] = [[] for _ in range(7)]
+    ranked: list[list[Job]] = [[] for _ in range(6)]
 
     def add(rank: int, family: str, method: str, bits: int, **options: Any) -> None:
         ranked[rank].append(Job("qat", family, 0, method, (bits, bits), tuple(options.items())))
 
-    for family in FAMILIES:
-        rates, starts = _RATES[family], _STARTS[family]
-        for rate in rates:
-            for start in starts:
-                add(0, family, "lsq", 2, rate=rate, start=start)
-                add(1, family, "dsq", 2, rate=rate, start=start)
-        for rate in rates[1:3]:
-            for steps in (0.1, 0.3, 3.0):
-                add(2, family, "lsq", 2, rate=rate, steps=steps)
-            for method in ("lsq", "dsq"):
-                add(2, family, method, 2, rate=rate, distill=0.5)
-            add(5, family, "lsq", 2, rate=rate, batch=256)
-            add(6, family, "lsq", 2, rate=rate, batch=64)
-        for rate in rates[:3]:
-            for bits in (4, 3):
-                for method in ("lsq", "dsq"):
-                    for start in [start for start in starts if start != "plain" or len(starts) == 1]:
-                        add(3, family, method, bits, rate=rate, start=start)
-            for method in ("qil", "lsq_plus", "pact", "dorefa"):
-                for bits in (2, 4) if rate != rates[2] else (2,):
-                    add(4, family, method, bits, rate=rate)
+    for bits in (4, 3, 2):
+        for family in FAMILIES:
+            for start in ("float", "gptq"):
+                for rate in _RATES[family]:
+                    for method in ("lsq", "dsq"):
+                        rank = 3 if rate == _RATES[family][2] else {4: 0, 2: 1, 3: 2}[bits]
+                        add(rank, family, method, bits, rate=rate, start=start, steps=0.3)
+                for rate in _RATES[family][:2]:
+                    for method in ("qil", "lsq_plus", "pact", "dorefa"):
+                        if bits != 3:
+                            add(4 if bits == 2 else 5, family, method, bits, rate=rate, start=start, steps=0.3)
+                    if bits == 2:
+                        add(4, family, "lsq", 2, rate=rate, start=start, steps=1.0)
+                        add(5, family, "lsq", 2, rate=rate, start=start, steps=0.1)
     return [first, [job for jobs in ranked for job in jobs]]
 
 
@@ -160,7 +158,7 @@ def groups(jobs: list[Job]) -> list[list[Job]]:
     filling: dict[tuple[str, int, int], list[Job]] = {}
     for job in jobs:
         last = filling.get(_length(job))
-        if last is None or job.kind == "ptq" or len(last) == (3 if job.kind == "float" else SIDE_BY_SIDE):
+        if last is None or job.kind == "ptq" or len(last) == (5 if job.kind == "float" else SIDE_BY_SIDE):
             last = filling[_length(job)] = []
             found.append(last)
         last.append(job)
@@ -191,16 +189,14 @@ def _train(jobs: list[Job], data: Any, state: Path, trial: bool) -> list[dict[st
     if jobs[0].kind == "float":
         runs = [float_training(job.family, data, job.recipe, job.seed) for job in jobs]
     else:
-        runs = [
-            qat_training(
-                _float_model(state, job, data),
-                data,
-                settings_for(job.method, job.bits, granularity="channel"),
-                job.recipe,
-                job.seed,
-            )
-            for job in jobs
-        ]
+        runs, starts = [], {}
+        for job in jobs:
+            recipe, model = job.recipe, _float_model(state, job, data)
+            settings = settings_for(job.method, job.bits, granularity="channel")
+            key = job.family, job.seed, job.bits, recipe.start, recipe.shift
+            if key not in starts:
+                starts[key] = prepared(model, settings, recipe.start, data)
+            runs.append(qat_training(model, data, settings, starts[key], recipe, job.seed))
     ready = (time.perf_counter() - begun) / len(jobs)
     seconds = fit(runs)
     records = []
@@ -253,6 +249,13 @@ def _work(options: argparse.Namespace, jobs: Any, results: Any) -> None:
             return
 
 
+def _open(job: Job, records: dict[str, Any]) -> bool:
+    """Return whether a job is still to be done: not recorded, failed, or trained by another recipe."""
+    record = records.get(job.key, {"error": ""})
+    known = record.get("recipe", {})
+    return "error" in record or any(known.get(key, value) != value for key, value in asdict(job.recipe).items())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
@@ -281,7 +284,7 @@ def main() -> None:
     device = torch.cuda.get_device_name() if options.device == "cuda" else "cpu"
     cut = False
     for stage in trials() if options.trial else plan(tuple(options.kinds.split(","))):
-        open_jobs = [job for job in stage if job.key not in records or "error" in records[job.key]]
+        open_jobs = [job for job in stage if _open(job, records)]
         open_jobs = [job for job in open_jobs if all(word in job.key for word in options.only.split(","))]
         if options.epochs:
             open_jobs = [replace(job, options=(*job.options, ("epochs", options.epochs))) for job in open_jobs]

@@ -43,7 +43,9 @@ def _take_codes(layer: QuantKANLinear, done: QuantKANLinear) -> None:
 
 
 @torch.no_grad()
-def start_from_gptq(model: KAN, settings: QuantizeSettings, x: Tensor) -> QuantKAN:
+def start_from_gptq(
+    model: KAN, settings: QuantizeSettings, x: Tensor, ready: QuantKAN | None = None
+) -> QuantKAN:
     """Return a model for QAT by `settings.method` whose weights, bias and codes are those of GPTQ with the same bits.
 
     The weights lie on GPTQ's lattice; quantizers with a plain step take it over, the others calibrate themselves on such
@@ -54,8 +56,9 @@ def start_from_gptq(model: KAN, settings: QuantizeSettings, x: Tensor) -> QuantK
         model: the float model; used in eval mode.
         settings: of the QAT.
         x: prepared features (rows, I) to calibrate on.
+        ready: what `post_training` made of the model by GPTQ; computed if it is not given.
     """
-    ready = post_training(model, dataclasses.replace(settings, method="gptq", coder="output"), x)
+    ready = ready or post_training(model, dataclasses.replace(settings, method="gptq", coder="output"), x)
     quantized = quantize_model(model, settings)
     for layer, done in zip(quantized.kan_layers(), ready.kan_layers(), strict=True):
         layer.base_weight.copy_(done.base_weight)
@@ -69,7 +72,9 @@ def start_from_gptq(model: KAN, settings: QuantizeSettings, x: Tensor) -> QuantK
 
 
 @torch.no_grad()
-def start_from_float(model: KAN, settings: QuantizeSettings, x: Tensor) -> QuantKAN:
+def start_from_float(
+    model: KAN, settings: QuantizeSettings, x: Tensor, ready: QuantKAN | None = None
+) -> QuantKAN:
     """Return a model for QAT by `settings.method` with the float weights, and codes found by the error of the outputs.
 
     Training then moves every weight from where the float network has it: with two bits and a large rate that is better
@@ -80,8 +85,9 @@ def start_from_float(model: KAN, settings: QuantizeSettings, x: Tensor) -> Quant
         model: the float model; used in eval mode.
         settings: of the QAT.
         x: prepared features (rows, I) to calibrate on.
+        ready: what `post_training` made of the model by MSE, with the coder `output`; computed if it is not given.
     """
-    ready = post_training(model, dataclasses.replace(settings, method="mse", coder="output"), x)
+    ready = ready or post_training(model, dataclasses.replace(settings, method="mse", coder="output"), x)
     quantized = quantize_model(model, settings)
     for layer, done in zip(quantized.kan_layers(), ready.kan_layers(), strict=True):
         layer.calibrate_weights()
