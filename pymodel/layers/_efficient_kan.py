@@ -60,6 +60,7 @@ class _SplineLinear(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None]:
         """Return the gradients for `x`, `base_weight` and `spline_weight`."""
         phi, weight, *rest = ctx.saved_tensors
+        grad = grad.to(phi.dtype)  # bfloat16 behind a product under autocast
         by_x = by_base = by_spline = None
         if rest:
             x, columns, position = rest

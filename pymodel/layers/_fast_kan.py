@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from pymodel.errors import ModelError
 from pymodel.layers._activations import ACTIVATIONS, activate
+from pymodel.layers._basis_maps import rbf_map
 from pymodel.layers._functions import RbfFunctions
 from pymodel.layers._kan import KAN, KANLayer, check_range, check_sizes
 
@@ -92,7 +93,9 @@ class FastKANLinear(KANLayer):
         """Return (…, N) for inputs (…, I)."""
         flat = x.reshape(-1, self.in_features)
         z = flat if self.layernorm is None else self.layernorm(flat)
-        y = self._sum(flat, self.functions.basis(z), self.activation)
+        functions = self.functions
+        basis = rbf_map(z, functions.centres(z), functions.width)
+        y = self._sum(flat, basis.flatten(1), self.activation, self._spline_weights().flatten(1))
         return y.reshape(*x.shape[:-1], self.out_features)
 
     def extra_repr(self) -> str:

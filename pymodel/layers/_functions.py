@@ -19,6 +19,7 @@ from torch import Tensor
 from pymodel.ir import BasisKind
 from pymodel.layers._activations import activate
 from pymodel.layers._bspline import feature_table, features, support, uniform_knots
+from pymodel.layers._code_functions import activation_pair, gram_pair, rbf_pair, spline_pair
 
 __all__ = ["BSplineFunctions", "Functions", "GramFunctions", "RbfFunctions", "gram_factor", "gram_values", "with_slope"]
 
@@ -83,6 +84,23 @@ class Functions(ABC):
         """Return the features at `points` (C,) and their derivatives, each (C, 1 + n_basis); no gradient."""
         return with_slope(self.features, points, 1 + self.n_basis)
 
+    def basis_pair(self, z: _Reals) -> tuple[_Reals, _Reals] | None:  # noqa: ARG002 - families have it
+        """Return the basis at `z` (C,) and its derivatives, each (C, n_basis), where there is a closed form."""
+        return None
+
+    def code_table(self, points: _Reals) -> tuple[_Reals, _Reals]:
+        """Return what :meth:`table` does at `points` (C,), within a few roundings, as fast as possible for few points."""
+        z, by_z = activation_pair(self.before, points)
+        pair = self.basis_pair(z)
+        if pair is None:
+            both = self.table(torch.from_numpy(points))
+            return both[0].numpy(), both[1].numpy()
+        base, base_slope = activation_pair(self.activation, z)
+        values, slopes = (
+            np.concatenate((first[:, None], rest), axis=1) for first, rest in zip((base, base_slope), pair, strict=True)
+        )
+        return values, slopes if self.before == "identity" else slopes * by_z[:, None]
+
 
 @dataclass(frozen=True)
 class BSplineFunctions(Functions):
@@ -134,6 +152,10 @@ class BSplineFunctions(Functions):
             values[:, 0], slopes[:, 0] = base[0][:, 0], base[1][:, 0]
         return values, slopes
 
+    def basis_pair(self, z: _Reals) -> tuple[_Reals, _Reals]:
+        """Return the B-splines at `z` (C,) and their derivatives, each (C, G + k)."""
+        return spline_pair(z, self.low, self.step, self.grid, self.order)
+
 
 @dataclass(frozen=True)
 class RbfFunctions(Functions):
@@ -172,8 +194,15 @@ class RbfFunctions(Functions):
 
     def basis(self, z: Tensor) -> Tensor:
         """Return the Gaussians at `z` (…), as (…, n_centres)."""
-        centres = _centres(self, z.dtype, z.device)
-        return torch.exp(-(((z.unsqueeze(-1) - centres) / self.width) ** 2))
+        return torch.exp(-(((z.unsqueeze(-1) - self.centres(z)) / self.width) ** 2))
+
+    def centres(self, like: Tensor) -> Tensor:
+        """Return the centres in the dtype and on the device of `like`."""
+        return _centres(self, like.dtype, like.device)
+
+    def basis_pair(self, z: _Reals) -> tuple[_Reals, _Reals]:
+        """Return the Gaussians at `z` (C,) and their derivatives, each (C, n_centres)."""
+        return rbf_pair(z, self.knots, self.width)
 
 
 @cache
@@ -233,3 +262,7 @@ class GramFunctions(Functions):
     def basis(self, z: Tensor) -> Tensor:
         """Return the functions at `z` (…), as (…, degree + 1)."""
         return activate("silu", gram_values(torch.tanh(z), self.factors, self.degree))
+
+    def basis_pair(self, z: _Reals) -> tuple[_Reals, _Reals]:
+        """Return the functions at `z` (C,) and their derivatives, each (C, degree + 1)."""
+        return gram_pair(z, self.factors)

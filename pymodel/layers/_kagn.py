@@ -18,7 +18,8 @@ from torch.nn import functional
 
 from pymodel.errors import ModelError
 from pymodel.layers._activations import activate
-from pymodel.layers._functions import GramFunctions, gram_factor, gram_values
+from pymodel.layers._basis_maps import gram_map
+from pymodel.layers._functions import GramFunctions, gram_factor
 from pymodel.layers._kan import KAN, KANLayer, check_range, check_sizes
 
 __all__ = ["KAGN", "KAGNLinear"]
@@ -130,8 +131,8 @@ class KAGNLinear(KANLayer):
         """Return (…, N) for inputs (…, I)."""
         z = x.reshape(-1, self.in_features)
         z = activate(self.before, z if self.layernorm is None else self.layernorm(z))
-        basis = activate("silu", gram_values(torch.tanh(z), torch.stack(self._factors()), self.degree))
-        y = self._sum(z, basis, self.activation)
+        basis = gram_map(z, torch.stack(self._factors()), self.degree)
+        y = self._sum(z, basis.flatten(1), self.activation, self._spline_weights().transpose(1, 2).flatten(1))
         if isinstance(self.norm, nn.BatchNorm1d) and y.shape[0] < 2:  # one row has no variance
             norm = self.norm
             y = functional.batch_norm(y, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)

@@ -119,13 +119,18 @@ class KANLayer(nn.Module, ABC):
         bias = None if self.bias is None else self.bias.detach().clone()
         return self.base_weight.detach().clone(), self.spline_weight.detach().clone(), bias
 
-    def _sum(self, z: Tensor, basis: Tensor, activation: str) -> Tensor:
-        """Return (B, N) for inputs `z` (B, I) and their basis values (B, I, n_basis)."""
-        phi = torch.cat((activate(activation, z).unsqueeze(-1), basis), dim=-1)
-        weight = torch.cat((self.base_weight.unsqueeze(-1), self.spline_weight), dim=-1)
-        if self._pruned:
-            weight = weight * self.mask.unsqueeze(-1)
-        return nn.functional.linear(phi.flatten(1), weight.flatten(1), self.bias)
+    def _sum(self, z: Tensor, basis: Tensor, activation: str, spline_weight: Tensor) -> Tensor:
+        """Return (B, N) for inputs `z` (B, I) and their basis values (B, K), with weights (N, K).
+
+        Two products: side by side, both branches would have to be copied once more and kept.
+        """
+        base = self.base_weight * self.mask if self._pruned else self.base_weight
+        y = nn.functional.linear(activate(activation, z), base, self.bias)
+        return y + nn.functional.linear(basis, spline_weight)
+
+    def _spline_weights(self) -> Tensor:
+        """Return the spline weights (N, I, n_basis); those of removed edges are 0."""
+        return self.spline_weight * self.mask.unsqueeze(-1) if self._pruned else self.spline_weight
 
 
 class KAN(nn.Module):
@@ -168,5 +173,7 @@ class KAN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return (…, widths[-1]) for features (…, widths[0])."""
         for layer in self.layers:
+            if x.dtype == torch.bfloat16:  # of a product under autocast; a basis needs the digits of its argument
+                x = x.float()
             x = layer(x)
         return x

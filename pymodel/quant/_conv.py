@@ -6,7 +6,7 @@ Everything but the product is the dense layer's over the inputs of a window: wei
 from __future__ import annotations
 
 from dataclasses import replace as changed
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -72,6 +72,8 @@ class QuantKANConv(QuantKANLinear):
         out_codes: codes of the next layer, which an average rounds to; None for the last layer.
     """
 
+    lsq_in_one: ClassVar[bool] = False
+
     def __init__(self, source: ConvLayer, quantizer: Any, **parts: Any) -> None:
         super().__init__(source, quantizer, **parts)
         self.geometry, self.pool, self.pool_op = source.geometry, source.pool, source.pool_op
@@ -99,9 +101,6 @@ class QuantKANConv(QuantKANLinear):
             u, here.step, here.low, tables.rounded, tables.slopes
         )
         return rows
-
-    def _lsq_product(self, u: Tensor, here: Codes, tables: CodeTables, ratios: tuple[float, float]) -> Tensor:
-        return self._product(u, here, tables, ([ratios[0]], [ratios[1]]))
 
     def _linear(self, u: Tensor, here: Codes, weight: Tensor, tables: CodeTables) -> Tensor:
         return convolve(self._rows(u, here, tables), weight, self.geometry)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +18,9 @@ from pymodel.ir import MAX_TABLE_BITS, AffineCoder, Implementation, IntArray
 from pymodel.layers import NO_BASE, KANLayer, ensure_layer_handlers
 from pymodel.quant._feature_linear import feature_linear
 from pymodel.quant._functions import dyadic, round_exact
-from pymodel.quant._quantizers import ActivationQuantizer, InputQuantizer, TensorQuantizer
-from pymodel.quant._ste import Columns, edge_linear, replace, table_linear
+from pymodel.quant._lsq_linear import LsqBranch, emit, lsq_facts, lsq_linear
+from pymodel.quant._quantizers import MIN_STEP, ActivationQuantizer, InputQuantizer, TensorQuantizer
+from pymodel.quant._ste import edge_linear, replace
 from pymodel.quant._tables import CodeTables, code_tables
 
 __all__ = ["Codes", "QuantKANLinear", "rescale_bias"]
@@ -58,6 +59,9 @@ class QuantKANLinear(nn.Module):
     Raises:
         ConfigError: if the edge-table form is asked for with codes of more than 10 bits.
     """
+
+    #: Whether LSQ weights, with one step each, are quantized and multiplied in one node of the autograd graph.
+    lsq_in_one: ClassVar[bool] = True
 
     mask: Tensor
     branch: Tensor
@@ -108,6 +112,8 @@ class QuantKANLinear(nn.Module):
         self.basis_scales: tuple[float, ...] | None = None
         self._tables: CodeTables | None = None
         self._tables_key: tuple[object, ...] = ()
+        self._mask_key: tuple[int, int] = (-1, -1)
+        self._pruned = False
 
     @property
     def n_basis(self) -> int:
@@ -117,8 +123,10 @@ class QuantKANLinear(nn.Module):
     def tables(self) -> CodeTables:
         """Return the tables of the layer's codes, computed anew only if step or low changed."""
         q = self.quantizer
-        like = self.base_weight
-        low, step = _number(q.low), _number(q.step)
+        return self._tables_of(_number(q.low), _number(q.step))
+
+    def _tables_of(self, low: float, step: float) -> CodeTables:
+        q, like = self.quantizer, self.base_weight
         key = (low, step, like.dtype, like.device, self.basis_scales)
         if self._tables is None or key != self._tables_key:
             fixed = isinstance(q, InputQuantizer)
@@ -183,50 +191,72 @@ class QuantKANLinear(nn.Module):
         """
         assert self.base_quantizer is not None
         assert self.spline_quantizer is not None
-        tables = self.tables()
-        spline, base = _numbers(self.spline_quantizer.step), _numbers(self.base_quantizer.step)
+        steps = _numbers(self.spline_quantizer.step), _numbers(self.base_quantizer.step)
+        return self._factors_of(self.tables(), *steps, out_step)
+
+    def _factors_of(
+        self, tables: CodeTables, spline: list[float], base: list[float], out_step: float
+    ) -> tuple[list[float], list[float]]:
         base_lsb = 0.0 if self.functions.activation == NO_BASE else tables.base_lsb
         return [tables.basis_lsb * s / out_step for s in spline], [base_lsb * s / out_step for s in base]
 
     def _branches(self, u: Tensor, here: Codes, after: Codes | None) -> Tensor:
-        assert self.base_quantizer is not None
-        assert self.spline_quantizer is not None
-        tables = self.tables()
+        base_quantizer, spline_quantizer = self.base_quantizer, self.spline_quantizer
+        assert base_quantizer is not None
+        assert spline_quantizer is not None
+        plain = type(base_quantizer) is type(spline_quantizer) is TensorQuantizer and not base_quantizer.log_step.dim()
+        q = self.quantizer
+        if plain and self.lsq_in_one:  # every scalar in one transfer from the device
+            ends = () if after is None else (after.step, after.low)
+            low, step, *found = _scalars(q.low, q.step, base_quantizer.step, spline_quantizer.step, *ends)
+            tables, out = self._tables_of(low, step), (found[2], found[3]) if ends else (1.0, 0.0)
+            base_steps, spline_steps = [found[0]], [found[1]]
+        else:
+            tables = self.tables()
+            out = (1.0, 0.0) if after is None else (_number(after.step), _number(after.low))
+            base_steps, spline_steps = _numbers(base_quantizer.step), _numbers(spline_quantizer.step)
         # The rescale will multiply by dyadic numbers; train with those. A power-of-two LSB (the last layer) leaves
         # the multipliers as they are.
-        spline, base = self.factors(1.0 if after is None else _number(after.step))
+        spline, base = self._factors_of(tables, spline_steps, base_steps, out[0])
         multipliers, shift = dyadic([*spline, *base])
         rounded = [m * 2.0**-shift / (f or 1.0) for m, f in zip(multipliers, [*spline, *base], strict=True)]
         ratios = rounded[len(spline) :], rounded[: len(spline)]
-        shared = tables.rounded.dim() == 2 and len(spline) == 1
-        if shared and type(self.base_quantizer) is type(self.spline_quantizer) is TensorQuantizer:
-            y = self._lsq_product(u, here, tables, (ratios[0][0], ratios[1][0]))
+        if plain and self.lsq_in_one and tables.rounded.dim() == 2:
+            y = self._lsq_product(u, here, tables, ratios, (base_steps[0], spline_steps[0]))
         else:
             y = self._product(u, here, tables, ratios)
         if after is None:
             return y if self.bias is None else y + self.bias
-        unit = _number(after.step) * 2.0**-shift
-        return _emit_codes(self._add_bias(y, unit), unit, shift, after)
+        unit = out[0] * 2.0**-shift
+        return emit(self._add_bias(y, unit), after.step, after.low, unit, shift, _rescale_bias(*out, shift))
 
-    def _lsq_product(self, u: Tensor, here: Codes, tables: CodeTables, ratios: tuple[float, float]) -> Tensor:
+    def _lsq_product(
+        self,
+        u: Tensor,
+        here: Codes,
+        tables: CodeTables,
+        ratios: tuple[list[float], list[float]],
+        steps: tuple[float, float],
+    ) -> Tensor:
         """Return the sum over both branches with LSQ weights and one step each, in one node of the autograd graph."""
         assert self.base_quantizer is not None
         assert self.spline_quantizer is not None
-        levels = [float(self.base_quantizer.high), float(self.spline_quantizer.high)]
-        both = self.base_weight.new_tensor([levels, list(ratios)])[:, self.branch]
-        return table_linear(
-            u,
-            here.step,
-            here.low,
-            self.base_weight,
-            self.spline_weight,
-            self.base_quantizer.step,
-            self.spline_quantizer.step,
-            self.mask,
-            Columns(self.branch, both[0], both[1]),
-            tables.rounded,
-            tables.slopes,
+        weights, quantizers = (self.base_weight, self.spline_weight), (self.base_quantizer, self.spline_quantizer)
+        base, spline = (
+            LsqBranch(step, q.high, ratio[0], weight.numel())
+            for weight, q, ratio, step in zip(weights, quantizers, ratios, steps, strict=True)
         )
+        facts = lsq_facts(base, spline, self.branch, self.base_weight, MIN_STEP)
+        logs = quantizers[0].log_step, quantizers[1].log_step
+        mask = self.mask if self._is_pruned() else None
+        return lsq_linear(u, here.step, here.low, weights, logs, mask, facts, (tables.rounded, tables.slopes))
+
+    def _is_pruned(self) -> bool:
+        """Return whether an edge is removed; the mask is looked at only where it may have changed."""
+        key = (self.mask.data_ptr(), self.mask._version)  # noqa: SLF001 - torch's own counter of changes in place
+        if key != self._mask_key:
+            self._mask_key, self._pruned = key, not bool(self.mask.all())
+        return self._pruned
 
     def _product(self, u: Tensor, here: Codes, tables: CodeTables, ratios: tuple[list[float], list[float]]) -> Tensor:
         """Return the same for weights of any method, with one step or one per output."""
@@ -283,7 +313,9 @@ class QuantKANLinear(nn.Module):
         y = self._edge_sum(u, here, entries, weight)
         unit = _number(step)
         y = self._add_bias(y, unit)
-        return _snap(y, unit) if after is None else _emit_codes(y, unit, shift, after)
+        if after is None:
+            return _snap(y, unit)
+        return emit(y, after.step, after.low, unit, shift, rescale_bias(after, shift))
 
     def _edge_sum(self, u: Tensor, here: Codes, entries: Tensor, weight: Tensor) -> Tensor:
         """Return the sums (B, N) of quantized table entries (I, C, N); real weights (N, I, F) give the gradient."""
@@ -340,6 +372,13 @@ def _checked(value: float) -> float:
     return value
 
 
+def _scalars(*scalars: Tensor) -> list[float]:
+    """Return steps and offsets as floats, with one transfer where they are on a GPU; raises as :func:`_number`."""
+    if scalars[0].is_cuda:
+        return [_checked(value) for value in torch.stack([s.detach() for s in scalars]).tolist()]
+    return [_number(scalar) for scalar in scalars]
+
+
 def _numbers(steps: Tensor) -> list[float]:
     """Return a step, or one per output, as floats; raises as :func:`_number`."""
     return [_number(steps)] if steps.dim() == 0 else [_checked(value) for value in steps.detach().tolist()]
@@ -347,26 +386,13 @@ def _numbers(steps: Tensor) -> list[float]:
 
 def rescale_bias(after: Codes, shift: int) -> int:
     """Return the bias of a rescale that emits the next layer's codes: `-low / step`, in units of `2^-shift`."""
-    ratio = Fraction(_number(after.low)) / Fraction(_number(after.step))
-    return round_exact(-ratio * 2**shift)
+    return _rescale_bias(_number(after.step), _number(after.low), shift)
+
+
+def _rescale_bias(step: float, low: float, shift: int) -> int:
+    return round_exact(-Fraction(low) / Fraction(step) * 2**shift)
 
 
 def _snap(y: Tensor, unit: float) -> Tensor:
     """Return `y`, which is a multiple of `unit` but for float rounding, as that multiple."""
     return replace(y, torch.floor(y.detach() / unit + 0.5) * unit)
-
-
-def _emit_codes(y: Tensor, unit: float, shift: int, after: Codes) -> Tensor:
-    """Return real outputs in units of the next layer's codes, from the integers that the rescale will shift.
-
-    `y` is a multiple of `unit`, which is `2^-shift` codes. Going forward, float rounding must not decide a tie between
-    two codes, so the integer is restored and the bias is the rounded one.
-
-    Args:
-        y: (B, N), real outputs.
-        unit: real value of one unit of the rescale's sum.
-        shift: of the rescale.
-        after: what the next layer's codes stand for.
-    """
-    integers = torch.floor(y.detach() / unit + 0.5)
-    return replace((y - after.low) / after.step, (integers + float(rescale_bias(after, shift))) * 2.0**-shift)

@@ -70,6 +70,7 @@ class QuantNormLinear(QuantKANLinear):
 
     #: Whether the inputs themselves are read, too.
     passes: ClassVar[bool] = True
+    lsq_in_one: ClassVar[bool] = False
     root_table: Tensor
     settled: Tensor
 
@@ -213,9 +214,6 @@ class QuantNormLinear(QuantKANLinear):
         fine = self.normal_tables()
         y = feature_linear(u, here.step, here.low, base, tables.rounded[:, :1], tables.slopes[:, :1])
         return y + feature_linear(normal, after.step, after.low, spline, fine.rounded[:, 1:], fine.slopes[:, 1:])
-
-    def _lsq_product(self, u: Tensor, here: Codes, tables: CodeTables, ratios: tuple[float, float]) -> Tensor:
-        return self._product(u, here, tables, ([ratios[0]], [ratios[1]]))
 
 
 class QuantNormedLinear(QuantNormLinear):

@@ -15,6 +15,7 @@ from pymodel.errors import ConfigError, ModelError
 from pymodel.ir import AffineCoder, FixedPoint
 from pymodel.quant._calibrate import best_range, best_step, best_steps
 from pymodel.quant._functions import round_half_up
+from pymodel.quant._lsq_linear import scaled_step
 from pymodel.quant._ste import fake_quantize, scale_gradient
 
 #: Steps stay above this, so that a diverging optimiser cannot make one 0.
@@ -123,7 +124,7 @@ class ActivationQuantizer(nn.Module):
     def scaled(self, n: int) -> tuple[Tensor, Tensor]:
         """Return step and low, their gradients scaled for sums over `n` inputs (LSQ's gradient scale)."""
         factor = 1.0 / math.sqrt(n * (self.n_codes - 1))
-        return scale_gradient(self.step, factor), scale_gradient(self.low, factor)
+        return scaled_step(self.log_step, factor, MIN_STEP), scale_gradient(self.low, factor)
 
     def shaped(self, u: Tensor, step: Tensor) -> Tensor:  # noqa: ARG002 - what other methods need
         """Return `u` (B, I) unchanged going forward, with the method's gradient going back; here the plain one.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +13,6 @@ from torch.nn import functional
 from pymodel.quant._functions import round_half_up
 
 __all__ = [
-    "Columns",
     "by_code",
     "codes_of",
     "edge_linear",
@@ -21,7 +20,6 @@ __all__ = [
     "replace",
     "rows_of",
     "scale_gradient",
-    "table_linear",
 ]
 
 
@@ -109,111 +107,6 @@ def by_code(n_codes: int, u: Tensor, codes: Tensor, by_input: Tensor, step: Tens
     inside = (u >= -0.5) & (u < n_codes - 0.5)
     by_step = torch.dot(by_input.flatten(), codes.to(by_input.dtype).flatten()).reshape(())
     return by_input * inside * step, by_step, by_input.sum().reshape(())
-
-
-class Columns(NamedTuple):
-    """What differs between the columns `[base, spline …]` of a layer's weights, each (F,).
-
-    Attributes:
-        branch: 0 for the base weight's column, 1 for the spline weights' (int64).
-        high: the largest level.
-        ratio: what the rescale's dyadic multiplier makes of 1.
-    """
-
-    branch: Tensor
-    high: Tensor
-    ratio: Tensor
-
-
-class _TableLinear(torch.autograd.Function):
-    """Codes, table rows, quantized weights, one matrix product: a whole layer in one node of the autograd graph.
-
-    Going back, the tables' derivatives stand in for their steps, and both branches' weights get LSQ gradients.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        u: Tensor,
-        step: Tensor,
-        low: Tensor,  # noqa: ARG004 - only its gradient matters: the table was computed from it
-        base: Tensor,
-        spline: Tensor,
-        base_step: Tensor,
-        spline_step: Tensor,
-        mask: Tensor,
-        columns: Columns,
-        table: Tensor,
-        slopes: Tensor,
-    ) -> Tensor:
-        ctx.n_codes, ctx.n_features = table.shape
-        codes = codes_of(u, ctx.n_codes)
-        phi = functional.embedding(codes, table).flatten(1)
-        steps = torch.stack((base_step, spline_step))[columns.branch]
-        scaled = torch.cat((base.unsqueeze(-1), spline), dim=-1).mul_(mask.unsqueeze(-1)).div_(steps)
-        integers = round_half_up(scaled).clamp_(-columns.high, columns.high)
-        weight = (integers * (steps * columns.ratio)).flatten(1)
-        ctx.columns = columns
-        ctx.by_input = any(ctx.needs_input_grad[:3])
-        ctx.save_for_backward(phi, weight, scaled, integers, mask, *((u, codes, step, slopes) if ctx.by_input else ()))
-        return phi @ weight.T
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        phi, weight, scaled, integers, mask, *rest = ctx.saved_tensors
-        columns: Columns = ctx.columns
-        by_u = by_step = by_low = None
-        if ctx.by_input:
-            u, codes, step, slopes = rest
-            rows = functional.embedding(codes, slopes)
-            by_input = (rows * (grad @ weight).view(rows.shape)).sum(dim=-1)
-            by_u, by_step, by_low = by_code(ctx.n_codes, u, codes, by_input, step)
-        by_level = (grad.T @ phi).unflatten(1, (-1, ctx.n_features)).mul_(columns.ratio)
-        by_weight = by_level * (scaled.abs() < columns.high + 0.5)
-        per_column = (by_level * integers).sum(dim=(0, 1)) - (by_weight * scaled).sum(dim=(0, 1))
-        by_weight *= mask.unsqueeze(-1)
-        by_base_step, by_spline_step = per_column[0], per_column[1:].sum()
-        by_base, by_spline = by_weight[..., 0], by_weight[..., 1:]
-        return by_u, by_step, by_low, by_base, by_spline, by_base_step, by_spline_step, None, None, None, None
-
-
-def table_linear(
-    u: Tensor,
-    step: Tensor,
-    low: Tensor,
-    base: Tensor,
-    spline: Tensor,
-    base_step: Tensor,
-    spline_step: Tensor,
-    mask: Tensor,
-    columns: Columns,
-    table: Tensor,
-    slopes: Tensor,
-) -> Tensor:
-    """Return `sum_f table[c, f] * q(weight)[o, i, f]` over inputs i and features f, (B, N), for codes `c` of `u`.
-
-    Args:
-        u: (B, I), inputs in units of codes; the code is `clip(floor(u + 1/2), 0, C - 1)`.
-        step: scalar; a code stands for the real input `low + c * step`.
-        low: scalar.
-        base: (N, I), base weights, which are quantized here.
-        spline: (N, I, n_basis), spline weights, likewise.
-        base_step: scalar, the base weights' step.
-        spline_step: scalar.
-        mask: (N, I); edges where it is False have weight 0 and learn nothing.
-        columns: levels and ratios of both.
-        table: (C, 1 + n_basis), quantized `[S, B_0 …]` of every code.
-        slopes: (C, 1 + n_basis), derivatives by the real input.
-    """
-    numbers = (base.numel() * float(columns.high[0]), spline.numel() * float(columns.high[-1]))
-    base_step, spline_step = (
-        scale_gradient(s, 1.0 / math.sqrt(n)) for s, n in zip((base_step, spline_step), numbers, strict=True)
-    )
-    result: Tensor = _TableLinear.apply(  # type: ignore[no-untyped-call]
-        u, step, low, base, spline, base_step, spline_step, mask, columns, table, slopes
-    )
-    return result
 
 
 def rows_of(codes: Tensor, table: Tensor) -> Tensor:

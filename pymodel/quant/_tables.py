@@ -13,7 +13,6 @@ from torch import Tensor
 from pymodel.ir import Implementation, IntArray
 from pymodel.layers import Functions
 from pymodel.quant._exact import DIGITS, exact_activation, round_values
-from pymodel.quant._functions import round_half_up
 from pymodel.quant._units import make_unit, round_dense, unit_lsb
 
 __all__ = ["CodeTables", "base_table", "base_table_lsb", "code_tables"]
@@ -66,31 +65,32 @@ def code_tables(
         implementation: of the basis unit.
         scales: what each basis function is divided by, powers of two (ROM only); None divides by nothing.
     """
-    points = low + step * torch.arange(n_codes, dtype=torch.float64)
-    exact, slopes = functions.table(points)
+    points = low + step * np.arange(n_codes, dtype=np.float64)
+    exact, slopes = functions.code_table(points)
     if scales is not None:
-        divisor = torch.tensor([1.0, *scales], dtype=torch.float64)
+        divisor = np.array([1.0, *scales])
         exact, slopes = exact / divisor, slopes / divisor
-    at = points.numpy()
     if implementation is Implementation.ARITH:
         unit = make_unit(functions, low, step, n_codes, bits, implementation, exact=fixed)
-        basis, basis_lsb = torch.from_numpy(unit.dense()).double(), unit.lsb
+        basis, basis_lsb = unit.dense().astype(np.float64), unit.lsb
     elif fixed:
-        rounded, basis_lsb = round_dense(functions, at, bits, scales)
-        basis = torch.from_numpy(rounded).double()
+        rounded, basis_lsb = round_dense(functions, points, bits, scales)
+        basis = rounded.astype(np.float64)
     else:
-        basis_lsb = unit_lsb(functions, float(exact[..., 1:].abs().max()), bits)
-        basis = round_half_up(exact[..., 1:] / basis_lsb)
+        basis_lsb = unit_lsb(functions, float(np.abs(exact[..., 1:]).max()), bits)
+        basis = np.floor(exact[..., 1:] / basis_lsb + 0.5)
     if fixed:
-        integers, base_lsb = base_table(functions, at, bits)
-        base = torch.from_numpy(integers).double()
+        integers, base_lsb = base_table(functions, points, bits)
+        base = integers.astype(np.float64)
     else:
-        base_lsb = base_table_lsb(exact[..., 0].numpy(), bits)
-        base = round_half_up(exact[..., 0] / base_lsb)
-    basis = basis.reshape(*exact.shape[:-1], -1)  # one table, or one per input
-    base = base.expand(exact.shape[:-1])
-    values = torch.cat(((base * base_lsb).unsqueeze(-1), basis * basis_lsb), dim=-1)
-    return CodeTables(exact.to(like), values.to(like), slopes.to(like), base_lsb, basis_lsb)
+        base_lsb = base_table_lsb(exact[..., 0], bits)
+        base = np.floor(exact[..., 0] / base_lsb + 0.5)
+    values = np.empty_like(exact)
+    values[..., 0] = base * base_lsb  # one table, or one per input
+    values[..., 1:] = basis.reshape(*exact.shape[:-1], -1) * basis_lsb
+    # One tensor for all three: one transfer to a GPU.
+    whole = torch.from_numpy(np.stack((exact, values, slopes))).to(like)
+    return CodeTables(whole[0], whole[1], whole[2], base_lsb, basis_lsb)
 
 
 def base_table_lsb(values: _Reals, bits: int) -> float:

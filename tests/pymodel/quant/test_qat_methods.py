@@ -11,7 +11,7 @@ from torch import Tensor
 from pymodel.errors import ConfigError
 from pymodel.quant import METHODS, ActivationQuantizer, TensorQuantizer, fake_quantize, round_half_up
 from pymodel.quant._feature_linear import feature_linear
-from pymodel.quant._ste import Columns, table_linear
+from pymodel.quant._lsq_linear import LsqBranch, lsq_facts, lsq_linear
 from pymodel.quant.qat import (
     DorefaWeights,
     DsqActivations,
@@ -214,8 +214,10 @@ def test_the_general_product_is_the_fused_one() -> None:
     leaves = [t.requires_grad_() for t in (u, base, spline)] + [step, low]
     steps = [torch.tensor(s, dtype=double) for s in (0.3, 0.2)]
     mask = torch.tensor([[True, False, True], [True, True, True]])
-    columns = Columns(torch.tensor([0, 1, 1, 1, 1]), torch.full((5,), 7.0, dtype=double), torch.ones(5, dtype=double))
-    fused = table_linear(u, step, low, base, spline, *steps, mask, columns, table, slopes)
+    branches = [LsqBranch(float(s), 7, 1.0, w.numel()) for s, w in zip(steps, (base, spline), strict=True)]
+    facts = lsq_facts(branches[0], branches[1], torch.tensor([0, 1, 1, 1, 1]), base.detach())
+    logs = steps[0].log(), steps[1].log()
+    fused = lsq_linear(u, step, low, (base, spline), logs, mask, facts, (table, slopes))
     weight = torch.cat((fake_quantize(base * mask, steps[0], -7, 7).unsqueeze(-1),
                         fake_quantize(spline * mask[..., None], steps[1], -7, 7)), dim=-1)  # fmt: skip
     general = feature_linear(u, step, low, weight, table, slopes)

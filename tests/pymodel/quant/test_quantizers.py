@@ -23,7 +23,8 @@ from pymodel.quant import (
     round_half_up,
     scale_gradient,
 )
-from pymodel.quant._ste import Columns, edge_linear, table_linear
+from pymodel.quant._lsq_linear import LsqBranch, emit, lsq_facts, lsq_linear
+from pymodel.quant._ste import edge_linear
 from pymodel.quant._tables import code_tables
 
 
@@ -184,10 +185,23 @@ def _gradients(y: Tensor, upstream: Tensor, leaves: list[Tensor]) -> list[Tensor
     return [leaf.grad.clone() for leaf in leaves]
 
 
-def columns(layer: EfficientKANLinear, ratios: tuple[float, float] = (1.0, 1.0)) -> Columns:
+def table_linear(
+    layer: EfficientKANLinear,
+    inputs: tuple[Tensor, Tensor, Tensor],
+    steps: list[Tensor],
+    ratios: tuple[float, float],
+    tables: tuple[Tensor, Tensor],
+    mask: Tensor | None,
+) -> Tensor:
+    """`lsq_linear` of the layer's weights with 3 and 7 levels."""
+    weights = layer.base_weight, layer.spline_weight
+    parts = [
+        LsqBranch(float(step.detach()), high, ratio, weight.numel())
+        for step, high, ratio, weight in zip(steps, (3, 7), ratios, weights, strict=True)
+    ]
     branch = torch.tensor([0] + [1] * layer.n_basis)
-    values = torch.tensor([[3.0, 7.0], list(ratios)], dtype=torch.float64)[:, branch]
-    return Columns(branch, values[0], values[1])
+    facts = lsq_facts(parts[0], parts[1], branch, layer.base_weight)
+    return lsq_linear(*inputs, weights, (steps[0].log(), steps[1].log()), mask, facts, tables)
 
 
 MASK = torch.tensor([[True, False, True], [True, True, True]])
@@ -195,7 +209,7 @@ MASK = torch.tensor([[True, False, True], [True, True, True]])
 
 @pytest.mark.parametrize("n_codes", [2, 16, 64])
 @pytest.mark.parametrize("order", [2, 3])
-@pytest.mark.parametrize("form", ["branches", "edges"])
+@pytest.mark.parametrize("form", ["branches", "whole", "edges"])
 def test_layer_products_have_the_gradients_of_their_definition(form: str, order: int, n_codes: int) -> None:
     layer, x, step, low, upstream, tables = _problem(order, n_codes)
     weights = [layer.base_weight, layer.spline_weight]
@@ -204,14 +218,15 @@ def test_layer_products_have_the_gradients_of_their_definition(form: str, order:
     u = ((x - low) / step).clamp(-0.5, n_codes - 0.5 - 1e-12)
     representative = low + step * ste_round(u)
     v = (x - low) / step
-    if form == "branches":
+    if form != "edges":
+        mask = MASK if form == "branches" else torch.ones_like(MASK)
         leaves += steps
-        base = 1.25 * fake_quantize(layer.base_weight * MASK, steps[0], -3, 3)
-        spline = 0.75 * fake_quantize(layer.spline_weight * MASK[..., None], steps[1], -7, 7)
+        base = 1.25 * fake_quantize(layer.base_weight * mask, steps[0], -3, 3)
+        spline = 0.75 * fake_quantize(layer.spline_weight * mask[..., None], steps[1], -7, 7)
         parameters = {"base_weight": base, "spline_weight": spline}
         expected = torch.func.functional_call(layer, parameters, (representative,))
-        table = columns(layer, (1.25, 0.75))
-        y = table_linear(v, step, low, *weights, *steps, MASK, table, tables.exact, tables.slopes)
+        pruned = None if form == "whole" else mask
+        y = table_linear(layer, (v, step, low), steps, (1.25, 0.75), (tables.exact, tables.slopes), pruned)
     else:
         expected = layer(representative)
         weight = torch.cat((layer.base_weight.unsqueeze(-1), layer.spline_weight), dim=-1)
@@ -227,6 +242,20 @@ def test_no_gradient_beyond_the_codes() -> None:
     layer, _, step, low, _, tables = _problem(3, 16)
     u = torch.tensor([[-5.0, 3.0, 99.0]], dtype=torch.float64, requires_grad=True)
     fine = torch.tensor(1e-3, dtype=torch.float64)
-    weights = (layer.base_weight, layer.spline_weight, fine, fine, torch.ones_like(MASK), columns(layer))
-    table_linear(u, step, low, *weights, tables.exact, tables.slopes).sum().backward()
+    table_linear(layer, (u, step, low), [fine, fine], (1.0, 1.0), (tables.exact, tables.slopes), None).sum().backward()
     assert (u.grad != 0).tolist() == [[False, True, False]]
+
+
+def test_emission_is_exact_and_has_the_gradient_of_its_definition() -> None:
+    torch.manual_seed(0)
+    step, low = (torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in (0.3, -1.7))
+    shift, bias = 6, 1234
+    unit = 0.3 / 64
+    integers = torch.randint(-5000, 5000, (7, 5)).double()
+    y = (integers * unit * (1.0 + 1e-13)).requires_grad_()
+    out = emit(y, step, low, unit, shift, bias)
+    assert torch.equal(out, (integers + bias) / 64)
+    upstream = torch.randn(7, 5, dtype=torch.float64)
+    want = torch.autograd.grad((((y - low) / step) * upstream).sum(), (y, step, low))
+    for got, expected in zip(torch.autograd.grad((out * upstream).sum(), (y, step, low)), want, strict=True):
+        torch.testing.assert_close(got, expected)
