@@ -25,6 +25,9 @@ BoolArray = npt.NDArray[np.bool_]
 
 _SEARCH_ROWS = 4096
 _SEARCH_ROUNDS = 12
+#: Numbers that all nodes of a round's rows may have: fewer rows are searched in networks of images, where one row has
+#: tens of thousands and brings as many inputs to new codes.
+_SEARCH_NUMBERS = 1 << 23
 #: Rows next to thresholds, for each coder of the first layer.
 _THRESHOLD_ROWS = 512
 #: Rows searched for boundaries of hidden layers: at most so many, and so many times the network's edges.
@@ -168,9 +171,15 @@ def coverage(
     return np.array(sorted(useful), dtype=np.int64), seen
 
 
+def _search_rows(ir: KanIR) -> int:
+    """Return how many rows a round of a search has."""
+    numbers = sum(node.n_out for node in ir.nodes)
+    return min(_SEARCH_ROWS, max(64, _SEARCH_NUMBERS // numbers))
+
+
 def _candidates(ir: KanIR, base: IntArray, rng: np.random.Generator) -> IntArray:
     """Rows near the extremes of hidden nodes: mixtures of two-valued rows, perturbed test rows and sparse rows."""
-    t, n, rows = ir.input.out_type, ir.input.n_out, _SEARCH_ROWS // 4
+    t, n, rows = ir.input.out_type, ir.input.n_out, _search_rows(ir) // 4
     uniform = rng.integers(t.min_int, t.max_int + 1, (rows, n))
     two = np.where(rng.random((rows, n)) < rng.random((rows, 1)), t.min_int, t.max_int)
     picked = base[rng.integers(0, base.shape[0], rows)]
@@ -209,7 +218,7 @@ def _boundary(
     if searches:
         explore(X)  # what these rows show needs no row of its own
         weights = sum(layer.n_in * layer.n_out for layer in ir.layers)  # a convolution's as a dense layer
-        rounds = min(_BOUNDARY_ROWS, _BOUNDARY_WORK // weights) // _SEARCH_ROWS
+        rounds = min(_BOUNDARY_ROWS, _BOUNDARY_WORK // weights) // _search_rows(ir)
         rows += [explore(_candidates(ir, X, rng)) for _ in range(rounds)]
     for _, search in searches:
         visible, total = visible + search.visibility.visible, total + search.visibility.total
