@@ -182,7 +182,7 @@ def peak_bytes(step: Step) -> int:
 def measure(variants: dict[str, Step], seconds: float, *, cuda: bool) -> dict[str, list[float]]:
     """Return milliseconds per step, a list per variant; the variants take turns."""
     times: dict[str, list[float]] = {name: [] for name in variants}
-    for warm in range(3):
+    for _ in range(3):
         for step in variants.values():
             step()
     end = time.perf_counter() + seconds

@@ -10,6 +10,7 @@ and freezing are those of dense layers.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,9 +20,10 @@ from torch.nn import functional
 
 from pymodel.errors import IRError, ModelError
 from pymodel.ir import ConvGeometry, PoolKind
+from pymodel.layers._activations import activate
 from pymodel.layers._kan import KANLayer
 
-__all__ = ["POOLS", "ConvLayer", "ConvSpec", "conv_geometry", "convolve", "pool_real"]
+__all__ = ["POOLS", "ConvLayer", "ConvSpec", "conv_geometry", "convolve", "convolve_channels", "pool_real"]
 
 #: Pools by name.
 POOLS: Final = {"max": PoolKind.MAX, "average": PoolKind.AVERAGE}
@@ -99,13 +101,22 @@ def convolve(maps: Tensor, weight: Tensor, g: ConvGeometry) -> Tensor:
         g: which pixels a window reads.
     """
     features = maps.shape[-1]
-    image = maps.view(-1, g.height, g.width, g.channels * features).permute(0, 3, 1, 2)
-    kernel = weight.view(-1, g.kernel_height, g.kernel_width, g.group_channels * features).permute(0, 3, 1, 2)
+    return convolve_channels(
+        maps.view(maps.shape[0], -1, g.channels * features),
+        weight.view(weight.shape[0], -1, g.group_channels * features),
+        g,
+    )
+
+
+def convolve_channels(image: Tensor, kernel: Tensor, g: ConvGeometry) -> Tensor:
+    """Return (B * windows, N) for pixels (B, H*W, K) of any K numbers, and kernels (N, taps, K / groups) of as many."""
+    image = image.view(image.shape[0], g.height, g.width, -1).permute(0, 3, 1, 2)
+    weight = kernel.view(kernel.shape[0], g.kernel_height, g.kernel_width, -1).permute(0, 3, 1, 2)
     if g.is_padded:
         image = functional.pad(image, _sides(g))
     stride, dilation = (g.stride_h, g.stride_w), (g.dilation_h, g.dilation_w)
-    y: Tensor = functional.conv2d(image, kernel, stride=stride, dilation=dilation, groups=g.groups)
-    return y.permute(0, 2, 3, 1).reshape(-1, weight.shape[0])
+    y: Tensor = functional.conv2d(image, weight, stride=stride, dilation=dilation, groups=g.groups)
+    return y.permute(0, 2, 3, 1).reshape(-1, kernel.shape[0])
 
 
 def pool_real(y: Tensor, g: ConvGeometry, op: PoolKind) -> Tensor:
@@ -173,9 +184,18 @@ class ConvLayer(KANLayer):
         """Return a score per channel, (N,), for scores of all outputs (n_nodes,): their root of the sum of squares."""
         return scores.view(-1, self.out_features).square().sum(dim=0).sqrt()
 
+    @abstractmethod
     def _pixel_features(self, x: Tensor) -> Tensor:
         """Return `[act(x), B_0(x), …]`, (B, H*W*C, F), with gradients, for rows (B, H*W*C)."""
-        return self.functions.features(x)
+
+    @abstractmethod
+    def _sums(self, x: Tensor) -> Tensor:
+        """Return the sums (B * windows, N), without bias, for rows (B, H*W*C)."""
+
+    def _base_sums(self, z: Tensor) -> Tensor:
+        """Return the base branch's part of them, for rows `z` that `before` is applied to."""
+        weight = self.base_weight * self.mask if self._pruned else self.base_weight
+        return convolve(activate(self.functions.activation, z).unsqueeze(-1), weight.unsqueeze(-1), self.geometry)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the outputs; see the class."""
@@ -189,10 +209,7 @@ class ConvLayer(KANLayer):
         return y.reshape(*y.shape[:2], *self.out_geometry) if image else y
 
     def _rows(self, x: Tensor) -> Tensor:
-        weight = torch.cat((self.base_weight.unsqueeze(-1), self.spline_weight), dim=-1)
-        if self._pruned:
-            weight = weight * self.mask.unsqueeze(-1)
-        y = convolve(self._pixel_features(x), weight, self.geometry)
+        y = self._sums(x)
         if self.bias is not None:
             y = y + self.bias
         norm = self.norm

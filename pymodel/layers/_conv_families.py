@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from pymodel.errors import ModelError
 from pymodel.layers._activations import activate
+from pymodel.layers._basis_maps import gram_map, rbf_map
 from pymodel.layers._bspline import feature_map
-from pymodel.layers._conv import ConvLayer, conv_geometry
+from pymodel.layers._conv import ConvLayer, conv_geometry, convolve, convolve_channels
 from pymodel.layers._efficient_kan import EfficientKANLinear
 from pymodel.layers._fast_kan import FastKANLinear
-from pymodel.layers._functions import gram_values
 from pymodel.layers._kagn import KAGNLinear
 
 __all__ = [
@@ -79,6 +79,11 @@ class EfficientKANConv2d(ConvLayer, EfficientKANLinear):
             return maps
         return torch.cat((activate(self.activation, x).unsqueeze(-1), maps[..., 1:]), dim=-1)
 
+    def _sums(self, x: Tensor) -> Tensor:
+        maps = self._pixel_features(x)
+        weight = torch.cat((self.base_weight.unsqueeze(-1), self.spline_weight), dim=-1)
+        return convolve(maps, weight * self.mask.unsqueeze(-1) if self._pruned else weight, self.geometry)
+
 
 class FastKANConv2d(ConvLayer, FastKANLinear):
     """A convolution of Gaussians plus a base branch; torch-conv-kan's `FastKANConv2DLayer`, its norm after the sum.
@@ -119,6 +124,16 @@ class FastKANConv2d(ConvLayer, FastKANLinear):
         self.norm = _batch_norm(norm, out_channels)
         self._shape(g, pool, pool_size)
 
+    def _pixel_features(self, x: Tensor) -> Tensor:
+        functions = self.functions
+        maps = rbf_map(x, functions.centres(x), functions.width)
+        return torch.cat((activate(self.activation, x).unsqueeze(-1), maps), dim=-1)
+
+    def _sums(self, x: Tensor) -> Tensor:
+        functions = self.functions
+        maps = rbf_map(x, functions.centres(x), functions.width)
+        return convolve(maps, self._spline_weights(), self.geometry) + self._base_sums(x)
+
 
 class KAGNConv2d(ConvLayer, KAGNLinear):
     """A convolution of Gram polynomials plus a base branch; torch-conv-kan's `KAGNConv2DLayer`.
@@ -158,8 +173,18 @@ class KAGNConv2d(ConvLayer, KAGNLinear):
 
     def _pixel_features(self, x: Tensor) -> Tensor:
         z = activate(self.before, x)
-        basis = activate("silu", gram_values(torch.tanh(z), torch.stack(self._factors()), self.degree))
-        return torch.cat((activate(self.activation, z).unsqueeze(-1), basis), dim=-1)
+        maps = gram_map(z.unsqueeze(-1), torch.stack(self._factors()), self.degree).squeeze(-1)
+        return torch.cat((activate(self.activation, z).unsqueeze(-1), maps), dim=-1)
+
+    def _sums(self, x: Tensor) -> Tensor:
+        g, z = self.geometry, activate(self.before, x)
+        pixels = z.view(z.shape[0], -1, g.channels)
+        maps = gram_map(pixels, torch.stack(self._factors()), self.degree)  # (B, H*W, degree + 1, C)
+        weight = self._spline_weights()
+        if g.groups > 1:  # a group's channels must lie together
+            return convolve(maps.transpose(2, 3).flatten(1, 2), weight, g) + self._base_sums(z)
+        kernel = weight.view(weight.shape[0], g.n_taps, g.channels, -1).transpose(2, 3)
+        return convolve_channels(maps.flatten(2), kernel.flatten(2), g) + self._base_sums(z)
 
 
 def _line(kernel: int, size: int, options: dict[str, Any]) -> tuple[tuple[int, int], dict[str, Any]]:
