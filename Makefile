@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 JOBS   ?= $(shell nproc)
 
-.PHONY: demo test test-hls mutants conformance lint format bench docs docs-site fuzz clean install
+.PHONY: demo test test-hls mutants conformance lint format bench docs docs-site release-check fuzz clean install
 
 install: $(STAMP)
 
@@ -41,6 +41,10 @@ docs: $(STAMP)
 # The documentation as a site, in build/site; warnings are errors.
 docs-site: $(STAMP)
 	$(BIN)/python -m sphinx -b html -W --keep-going -q docs build/site
+
+# Sdist and wheel into dist/, each installed in an empty environment, where it builds and verifies the digits example.
+release-check: $(STAMP)
+	PYTHON=$(BIN)/python .ci/release-check
 
 demo: $(STAMP)
 	$(BIN)/kan4ml build examples/digits.yaml --out out/digits

@@ -23,12 +23,12 @@ from sitegen.settings import settings_page
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
-__all__ = ["FACADES", "NOTEBOOKS", "OUTSIDE", "generate_pages", "setup"]
+__all__ = ["NOTEBOOKS", "OUTSIDE", "facades", "generate_pages", "setup"]
 
 ROOT = Path(__file__).resolve().parents[2]
 
-#: Public Python modules, in the order of the pipeline.
-FACADES = (
+#: Public Python modules, in the order of the pipeline; packages that are not among them come behind.
+_ORDER = (
     "pymodel.ir",
     "pymodel.layers",
     "pymodel.fabric",
@@ -102,6 +102,17 @@ def _api_page(name: str) -> str:
     return f"{title}\n{'=' * len(title)}\n\n.. automodule:: {name}\n   :members:\n   :member-order: groupwise\n"
 
 
+def facades() -> list[str]:
+    """Return the public modules: packages whose `__init__` lists names in `__all__`, and the single modules of `_ORDER`."""
+    found = list(_ORDER)
+    for top in ("pymodel", "sim", "hwgen"):
+        for init in sorted((ROOT / top).glob("[!_]*/__init__.py")):
+            name = f"{top}.{init.parent.name}"
+            if name not in found and re.search(r"^__all__ = ", init.read_text(encoding="utf-8"), re.MULTILINE):
+                found.append(name)
+    return found
+
+
 def generate_pages(folder: Path) -> dict[str, str]:
     """Return the content of every generated page by its path below `folder`, which is `docs/generated`."""
     pages: dict[str, str] = {
@@ -110,9 +121,10 @@ def generate_pages(folder: Path) -> dict[str, str]:
         "messages.md": messages_page(ROOT),
         "cpp.md": headers_page(ROOT / "hls" / "kan4ml"),
     }
-    for name in FACADES:
+    public = facades()
+    for name in public:
         pages[f"api/{name}.rst"] = _api_page(name)
-    listing = "\n".join(f"   {name}" for name in FACADES)
+    listing = "\n".join(f"   {name}" for name in public)
     pages["api/index.rst"] = (
         "Python API\n==========\n\nThe public modules, in the order of the pipeline: what each facade lists in ``__all__``. "
         f"Modules that start with an underscore are private.\n\n.. toctree::\n   :maxdepth: 1\n\n{listing}\n"
