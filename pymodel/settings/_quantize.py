@@ -108,8 +108,6 @@ class QuantizeSettings:
             object.__setattr__(self, "first_activations", self.activations)
         if self.start is not None:
             check_choice("quantize.start", self.start, STARTS)
-            if self.post_training:
-                raise ConfigError(f"quantize.start belongs to QAT, which {self.method} is not; remove it")
             if self.edge is not None and self.start != "plain":
                 raise ConfigError(
                     f"quantize.start {self.start} settles branches, but quantize.edge has none; use plain"

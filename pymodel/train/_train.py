@@ -175,6 +175,8 @@ def _check(model: ModelSettings, quantize: QuantizeSettings, settings: TrainSett
     """
     if model.family == "table" and settings.device != "cpu":
         raise ConfigError("the family table is trained on the CPU; set train.device to cpu")
+    if quantize.start is not None and quantize.post_training:
+        raise ConfigError(f"quantize.start belongs to QAT, which {quantize.method} is not; remove it")
     kind = None if settings.distill is None else settings.distill.kind(model.family)
     if kind == "float" and quantize.post_training:
         raise ConfigError(
