@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import os
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -225,12 +226,15 @@ def _reproducible(settings: TrainSettings) -> Iterator[None]:
     # A module with a property, which type checkers cannot see. Filling guards against reading such memory, at a price.
     memory: Any = deterministic_settings
     fill = memory.fill_uninitialized_memory
-    with torch.random.fork_rng(devices=[]):
+    gpu = settings.device == "cuda" and torch.cuda.is_available()
+    if gpu:  # without it, cuBLAS is not deterministic, and torch refuses it
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if gpu else []):
         torch.manual_seed(settings.seed)
         np.random.seed(settings.seed)  # noqa: NPY002
         random.seed(settings.seed)
         torch.set_num_threads(settings.threads)
-        torch.use_deterministic_algorithms(True)
+        torch.use_deterministic_algorithms(True, warn_only=gpu)  # not every operation has such a form on a GPU
         memory.fill_uninitialized_memory = False
         try:
             yield
