@@ -232,10 +232,12 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--seconds", type=float, default=2.0, help="per row, for all variants")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--family", default="", help="measure this family only, and write nothing")
+    parser.add_argument("--limit", type=float, default=float("inf"), help="seconds after which no row is begun")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     rows: list[dict[str, Any]] = []
+    begun, left_out = time.perf_counter(), 0
     for family in ("efficient_kan", "fast_kan", "pykan", "kagn"):
         if options.family not in ("", family):
             continue
@@ -246,6 +248,9 @@ def main(arguments: list[str]) -> None:
             for kind, sizes in shapes:
                 work = batch * 27 * sizes[0] * sizes[1] * sizes[-1] ** 2 * CENTRES if kind == "conv" else 0
                 if options.device == "cpu" and work > CPU_WORK:
+                    continue
+                if time.perf_counter() - begun > options.limit:
+                    left_out += 1
                     continue
                 rows.append(row(family, kind, sizes, batch, options.seconds, options.device))
                 r = rows[-1]
@@ -272,6 +277,7 @@ def main(arguments: list[str]) -> None:
             "basis_bits": BASIS_BITS,
             "seconds": options.seconds,
         },
+        rows_left_out=left_out,
         rows=rows,
     )
 

@@ -22,8 +22,7 @@ Pair = tuple[Reals, Reals]
 
 
 def _sigmoid(x: Reals) -> Reals:
-    with np.errstate(over="ignore"):
-        return np.asarray(1.0 / (1.0 + np.exp(-x)))
+    return np.asarray(0.5 * np.tanh(0.5 * x) + 0.5)
 
 
 def activation_pair(name: str, x: Reals) -> Pair:

@@ -27,6 +27,15 @@ def round_exact(value: Fraction) -> int:
     return math.floor(value + Fraction(1, 2))
 
 
+def round_float(value: float) -> int:
+    """Return `floor(value + 1/2)` of a float, as exactly as :func:`round_exact`.
+
+    The fraction is exact, or rounded where that does not take it across 1/2.
+    """
+    whole = math.floor(value)
+    return whole + (value - whole >= 0.5)
+
+
 def shift_for(largest: float, bits: int) -> int:
     """Return the largest shift n, 0 … 62, for which `round(largest * 2^n)` has at most `bits` bits (0 if none has).
 
@@ -36,10 +45,10 @@ def shift_for(largest: float, bits: int) -> int:
     """
     if largest == 0.0:
         return 0
-    limit = Fraction(2) ** bits - Fraction(1, 2)
+    limit = math.ldexp(1.0, bits) - 0.5
     shift = math.floor(math.log2(limit) - math.log2(largest))
-    shift += Fraction(largest) * Fraction(2) ** (shift + 1) < limit
-    shift -= Fraction(largest) * Fraction(2) ** shift >= limit
+    shift += math.ldexp(largest, shift + 1) < limit  # powers of two change no bit of a factor
+    shift -= math.ldexp(largest, shift) >= limit
     return min(max(shift, 0), MAX_SHIFT)
 
 
@@ -51,4 +60,4 @@ def dyadic(factors: Sequence[float], bits: int = MULTIPLIER_BITS) -> tuple[list[
         bits: the multipliers' bits, sign excluded; exceeded only where a factor is at least `2^bits`.
     """
     shift = shift_for(max(abs(f) for f in factors), bits)
-    return [round_exact(Fraction(f) * 2**shift) for f in factors], shift
+    return [round_float(math.ldexp(f, shift)) for f in factors], shift

@@ -205,10 +205,9 @@ class QuantKANLinear(nn.Module):
         assert base_quantizer is not None
         assert spline_quantizer is not None
         plain = type(base_quantizer) is type(spline_quantizer) is TensorQuantizer and not base_quantizer.log_step.dim()
-        q = self.quantizer
         if plain and self.lsq_in_one:  # every scalar in one transfer from the device
             ends = () if after is None else (after.step, after.low)
-            low, step, *found = _scalars(q.low, q.step, base_quantizer.step, spline_quantizer.step, *ends)
+            low, step, *found = _scalars(here.low, here.step, base_quantizer.step, spline_quantizer.step, *ends)
             tables, out = self._tables_of(low, step), (found[2], found[3]) if ends else (1.0, 0.0)
             base_steps, spline_steps = [found[0]], [found[1]]
         else:

@@ -7,8 +7,12 @@ are there anyway. Steps come as logarithms and as numbers: what a small layer co
 from __future__ import annotations
 
 import math
+from functools import cache
+from importlib import import_module
+from types import ModuleType
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -81,7 +85,7 @@ def lsq_facts(base: LsqBranch, spline: LsqBranch, branch: Tensor, like: Tensor, 
         like: dtype and device of the columns.
         least: steps of at most this do not learn.
     """
-    columns = like.new_tensor([[b.step, float(b.high), b.ratio] for b in (base, spline)]).T[:, branch]
+    columns = like.new_tensor([[b.step, float(b.high), b.ratio] for b in (base, spline)]).T[:, branch].contiguous()
     factors = [b.step / math.sqrt(b.size * b.high) if b.step > least else 0.0 for b in (base, spline)]
     return LsqFacts(columns, factors[0], factors[1])
 
@@ -117,12 +121,19 @@ class _LsqLinear(torch.autograd.Function):
         slopes: Tensor,
     ) -> Tensor:
         ctx.facts, ctx.n_codes = facts, table.shape[0]
+        ctx.loops = _loops(u, base, spline, table)
+        ctx.by_input = any(ctx.needs_input_grad[:3])
+        if ctx.loops is not None:
+            codes, phi = _looped_rows(ctx.loops, u, table)
+            weight = _looped_weight(ctx.loops, base, spline, mask, facts.columns)
+            rest = (u, codes, step, slopes) if ctx.by_input else ()
+            ctx.save_for_backward(phi, base, spline, mask, facts.columns, *rest)
+            return phi @ weight.T
         codes = round_half_up(u).clamp_(0, ctx.n_codes - 1).int()
         phi = functional.embedding(codes, table).flatten(1)
         columns = facts.columns
         _, levels = _levels(base, spline, mask, columns)
         weight = (levels * (columns[0] * columns[2])).flatten(1)
-        ctx.by_input = any(ctx.needs_input_grad[:3])
         ctx.save_for_backward(phi, base, spline, mask, columns, *((u, codes, step, slopes) if ctx.by_input else ()))
         return phi @ weight.T
 
@@ -131,6 +142,8 @@ class _LsqLinear(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         phi, base, spline, mask, columns, *rest = ctx.saved_tensors
         facts: LsqFacts = ctx.facts
+        if ctx.loops is not None and grad.dtype == torch.float32:
+            return _looped_backward(ctx, grad)
         scaled, levels = _levels(base, spline, mask, columns)
         by_u = by_step = by_low = None
         if ctx.by_input:
@@ -153,6 +166,74 @@ class _LsqLinear(torch.autograd.Function):
             *(by_u, by_step, by_low, by_weight[..., 0], by_weight[..., 1:], by_base_log, by_spline_log),
             *(None, None, None, None),
         )
+
+
+def _loops(*tensors: Tensor) -> ModuleType | None:
+    """Return the compiled loops, if these float32 tensors of the CPU can go through them."""
+    good = all(t.dtype == torch.float32 and t.device.type == "cpu" and t.is_contiguous() for t in tensors)
+    return _load_loops() if good and not torch.is_autocast_enabled("cpu") else None
+
+
+@cache
+def _load_loops() -> ModuleType | None:
+    try:
+        return import_module("pymodel.quant._lsq_loops")
+    except ImportError:  # where networks are only trained, numba need not be installed
+        return None
+
+
+_ALL_KEPT = np.zeros(0, dtype=np.bool_)
+
+
+def _edges(base: Tensor, spline: Tensor, mask: Tensor | None) -> tuple[Any, Any, Any]:
+    """Return weights and mask with one row per edge, as arrays."""
+    kept = _ALL_KEPT if mask is None else mask.view(-1).numpy()
+    return base.detach().view(-1).numpy(), spline.detach().view(-1, spline.shape[-1]).numpy(), kept
+
+
+def _looped_rows(loops: ModuleType, u: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
+    codes = torch.empty(u.shape, dtype=torch.int32)
+    phi = u.new_empty(u.shape[0], u.shape[1] * table.shape[1])
+    rows = phi.view(-1, table.shape[1]).numpy()
+    loops.table_rows(u.detach().view(-1).numpy(), table.numpy(), codes.view(-1).numpy(), rows)
+    return codes, phi
+
+
+def _looped_weight(loops: ModuleType, base: Tensor, spline: Tensor, mask: Tensor | None, columns: Tensor) -> Tensor:
+    weight = base.new_empty(base.shape[0], base.shape[1] * columns.shape[1])
+    factor = (columns[0] * columns[2]).numpy()
+    loops.quantized(*_edges(base, spline, mask), columns.numpy(), factor, weight.view(-1, columns.shape[1]).numpy())
+    return weight
+
+
+def _looped_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    phi, base, spline, mask, columns, *rest = ctx.saved_tensors
+    facts: LsqFacts = ctx.facts
+    width = columns.shape[1]
+    by_u = by_step = by_low = None
+    if ctx.by_input:
+        u, codes, step, slopes = rest
+        weight = _looped_weight(ctx.loops, base, spline, mask, columns)
+        by_rows = (grad @ weight).view(-1, width)
+        by_u = torch.empty_like(u)
+        sums = ctx.loops.input_gradients(
+            u.detach().view(-1).numpy(),
+            codes.view(-1).numpy(),
+            by_rows.numpy(),
+            slopes.numpy(),
+            float(step),
+            by_u.view(-1).numpy(),
+        )
+        if ctx.needs_input_grad[1]:
+            by_step, by_low = step.new_tensor(sums[0]), step.new_tensor(sums[1])
+    by_weight = (grad.T @ phi).view(-1, width)
+    by_base, by_spline = torch.empty_like(base), torch.empty_like(spline)
+    edges = _edges(base, spline, mask)
+    by_base_step, by_spline_step = ctx.loops.weight_gradients(
+        by_weight.numpy(), *edges, columns.numpy(), by_base.view(-1).numpy(), by_spline.view(-1, width - 1).numpy()
+    )
+    by_logs = base.new_tensor(by_base_step * facts.base), base.new_tensor(by_spline_step * facts.spline)
+    return by_u, by_step, by_low, by_base, by_spline, *by_logs, None, None, None, None
 
 
 def lsq_linear(

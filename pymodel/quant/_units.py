@@ -31,7 +31,7 @@ from pymodel.layers import (
     cell_matrix,
 )
 from pymodel.quant._exact import DIGITS, exact_activation, exact_functions, round_values
-from pymodel.quant._functions import round_exact, round_half_up
+from pymodel.quant._functions import round_exact, round_float, round_half_up
 
 __all__ = ["basis_exponent", "make_unit", "rom_from_dense", "round_dense", "unit_lsb"]
 
@@ -50,8 +50,7 @@ def basis_exponent(largest: float, bits: int) -> int:
         bits: of the basis values.
     """
     exponent = math.frexp(largest)[1] - bits
-    exact = Fraction(largest)
-    while round_exact(exact / Fraction(2) ** exponent) > (1 << bits) - 1:
+    while round_float(math.ldexp(largest, -exponent)) > (1 << bits) - 1:
         exponent += 1
     return exponent
 
