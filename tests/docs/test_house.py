@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 from pathlib import Path
@@ -56,6 +57,44 @@ def test_every_exit_status_is_explained() -> None:
     table = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8").split("## Exit status")[1].split("```")[0]
     cells = re.findall(r"^\| ([\d, ]+) \|", table, re.MULTILINE)
     assert {int(number) for cell in cells for number in cell.split(",")} == set(ExitStatus)
+
+
+def test_the_map_of_the_folders_is_complete() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`[^|]+`) \| [^|]+ \| (`[^|]+`) \|$", text, re.MULTILINE)
+    named = set()
+    for folders, files in rows:
+        places = re.findall(r"`([^`]+)`", folders)
+        named.update(places)
+        for place in places:
+            assert (ROOT / place).is_dir(), place
+        for file in re.findall(r"`([^`]+)`", files):
+            assert any((ROOT / place / file).is_file() for place in places), (folders, file)
+    there = {f"{top}/{p.parent.name}" for top in ("pymodel", "hwgen") for p in (ROOT / top).glob("[!_]*/__init__.py")}
+    assert there <= named, there - named
+
+
+def _imports(path: Path) -> set[str]:
+    """Return the names of modules that a file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module)
+    return found
+
+
+def test_imports_go_one_way() -> None:
+    forbidden = {
+        "pymodel": ("sim", "hwgen", "tests", "bench"),
+        "sim": ("hwgen", "tests", "bench"),
+        "hwgen": ("tests", "bench"),
+    }
+    for top, others in forbidden.items():
+        for path in (ROOT / top).rglob("*.py"):
+            for name in _imports(path):
+                assert name.split(".")[0] not in others, f"{path.relative_to(ROOT)} imports {name}"
 
 
 def test_files_of_the_tree_have_no_paths_of_a_machine() -> None:
