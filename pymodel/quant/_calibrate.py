@@ -11,6 +11,9 @@ from pymodel.quant._functions import round_half_up
 __all__ = ["best_range", "best_step", "best_steps", "covering_range"]
 
 _MAX_SAMPLES = 1 << 15
+#: More values are drawn at random: those of images, whose sizes and channels share factors with a stride, which would see one
+#: channel of 48 and the border's pixels.
+_MAX_STRIDED = 1 << 20
 _STEPS = 64
 _ENDS = 20
 #: At most this share of the data's extent is clipped at either end.
@@ -21,7 +24,11 @@ def _sample(values: Tensor) -> Tensor:
     flat = values.detach().flatten().double()
     if not bool(torch.isfinite(flat).all()):
         raise ModelError("expected finite weights and activations, found NaN or infinity; train with a lower rate")
-    return flat[:: -(-flat.numel() // _MAX_SAMPLES)] if flat.numel() else flat
+    count = flat.numel()
+    if count > _MAX_STRIDED:
+        generator = torch.Generator().manual_seed(0)
+        return flat[torch.randint(count, (_MAX_SAMPLES,), generator=generator).to(flat.device)]
+    return flat[:: -(-count // _MAX_SAMPLES)] if count else flat
 
 
 def best_step(values: Tensor, high: int) -> float:
