@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 
 from pymodel.errors import Kan4mlError, MismatchError
 
-__all__ = ["EPILOG", "ExitStatus", "Group", "run"]
+__all__ = ["EPILOG", "ExitStatus", "Group", "run", "status"]
 
 
 class ExitStatus(IntEnum):
@@ -78,19 +78,20 @@ def run(app: typer.Typer) -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGTERM, _terminate)  # unwinds, so that nothing half-written stays
-    sys.exit(_status(app))
+    sys.exit(status(app))
 
 
 def _terminate(*_: object) -> None:
     sys.exit(ExitStatus.TERMINATED)
 
 
-def _status(app: typer.Typer) -> int:
+def status(app: typer.Typer) -> int:
+    """Run the command line and return its exit status; what went wrong is said on stderr."""
     try:
         Path.cwd()  # torch dies without a word where the working directory was deleted
-        status = app(standalone_mode=False)
+        result = app(standalone_mode=False)
         sys.stdout.flush()
-        return status if isinstance(status, int) else ExitStatus.OK
+        return result if isinstance(result, int) else ExitStatus.OK
     except MismatchError as error:
         return _say(str(error), ExitStatus.MISMATCH)
     except Kan4mlError as error:

@@ -61,11 +61,28 @@ def checkpoint_folder(target: Path) -> Path:
 
 
 def recover(target: Path) -> None:
-    """Move an earlier build back that a killed process had moved aside; no-op otherwise."""
+    """Move an earlier build back that a killed process had moved aside; no-op otherwise, or while a build is running."""
     target = _real(target)
-    aside = _beside(target, "previous")
-    if aside.is_dir() and not target.exists():
-        aside.rename(target)
+    if not _aside(target):
+        return
+    lock = os.open(_beside(target, "lock"), os.O_CREAT | os.O_RDWR, 0o644)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _recover(target)
+    except BlockingIOError:  # the build that moved it aside is alive
+        pass
+    finally:
+        os.close(lock)
+
+
+def _aside(target: Path) -> bool:
+    return _beside(target, "previous").is_dir() and not target.exists()
+
+
+def _recover(target: Path) -> None:
+    """Do it; the caller holds the lock."""
+    if _aside(target):
+        _beside(target, "previous").rename(target)
 
 
 def check_target(target: Path) -> None:
@@ -85,8 +102,10 @@ def check_target(target: Path) -> None:
     try:
         if target.exists() and not target.is_dir():
             raise ConfigError(f"the output {target} is a file, a folder was expected; choose another --out")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        for folder in (target, target.parent):
+        above = next(folder for folder in target.parents if folder.exists())
+        if not above.is_dir():
+            raise ConfigError(f"the output {target} lies in {above}, which is a file; choose another --out")
+        for folder in (target, above):
             # Mode bits are looked at, too, because root may write into a folder that is marked read-only.
             if folder.exists() and (not os.access(folder, os.W_OK) or not folder.stat().st_mode & stat.S_IWUSR):
                 raise ConfigError(f"the output folder {folder} is read-only; make it writable or choose another --out")
@@ -123,6 +142,7 @@ def staged(target: Path) -> Iterator[Path]:
     target = _real(target)
     check_target(target)
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         lock = os.open(_beside(target, "lock"), os.O_CREAT | os.O_RDWR, 0o644)
     except OSError as error:
         raise ConfigError(
@@ -133,7 +153,7 @@ def staged(target: Path) -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ConfigError(f"another build is writing {target}; wait for it or choose another --out") from None
-        recover(target)
+        _recover(target)
         staging, aside = _beside(target, "building"), _beside(target, "previous")
         for leftover in (staging, aside):  # of a killed process; the lock proves that nobody uses them
             shutil.rmtree(leftover, ignore_errors=True)
@@ -153,8 +173,11 @@ def staged(target: Path) -> Iterator[Path]:
             raise
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-            if target.exists():
-                shutil.rmtree(aside, ignore_errors=True)
+            if (
+                not target.exists() and aside.is_dir()
+            ):  # stopped between the two steps of a file system without exchange
+                aside.rename(target)
+            shutil.rmtree(aside, ignore_errors=True)
     finally:
         # The lock file stays: removing it would let two builds hold different files of the same name.
         os.close(lock)

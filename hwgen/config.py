@@ -20,6 +20,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from hwgen._reuse import ALL_INPUTS, reuse_factors
 from hwgen._yaml import parse_yaml
+from pymodel._regular import check_regular
 from pymodel.errors import ConfigError
 from pymodel.ir import MAX_TABLE_BITS
 from pymodel.settings import (
@@ -36,7 +37,7 @@ from pymodel.suggest import suggest
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["Config", "HardwareSettings", "ImportSettings", "dump_config", "load_config", "make_config"]
+__all__ = ["Config", "HardwareSettings", "ImportSettings", "check_chip", "dump_config", "load_config", "make_config"]
 
 _MAX_BYTES = 1 << 20
 #: Section and key of every path.
@@ -56,7 +57,24 @@ _PLAIN: Final = {
     "a integer": "an integer",
     "a path": "a path",
 }
+#: Weights of a model, each held several times over in training.
+MAX_WEIGHTS: Final = 1 << 26
+#: Integers of all vectors at all dense layers.
+MAX_INTEGERS: Final = 1 << 27
 _ENGINES: Final = ("tables", "openhls", "vitis", "bambu")
+
+
+def check_chip(part: str, clock_ns: float, part_key: str = "--part", clock_key: str = "--clock-ns") -> None:
+    """Check the two facts about the chip that end up in scripts of tools.
+
+    Raises:
+        ConfigError: if `part` is no plain part number, or the clock period is not 0.1 to 1000 ns; `part_key` and `clock_key`
+            are how the message calls them.
+    """
+    if not _PART.fullmatch(part):
+        raise ConfigError(f"{part_key} must be a part number such as xcvu9p-flga2104-2L-e, not {part!r}; change it")
+    if not 0.1 <= clock_ns <= 1000:
+        raise ConfigError(f"{clock_key} must be 0.1 to 1000 nanoseconds, not {clock_ns:g}; change it")
 
 
 @dataclass(frozen=True)
@@ -99,12 +117,7 @@ class HardwareSettings:
     def __post_init__(self) -> None:
         if self.backend != "VitisKAN":
             raise ConfigError(f"hardware.backend must be VitisKAN, not {self.backend!r}; change it")
-        if not _PART.fullmatch(self.part):
-            raise ConfigError(
-                f"hardware.part must be a part number such as xcvu9p-flga2104-2L-e, not {self.part!r}; change it"
-            )
-        if not 0.1 <= self.clock_ns <= 1000:
-            raise ConfigError(f"hardware.clock_ns must be 0.1 to 1000 nanoseconds, not {self.clock_ns:g}; change it")
+        check_chip(self.part, self.clock_ns, "hardware.part", "hardware.clock_ns")
         if not 1 <= self.levels_per_stage <= 16:
             raise ConfigError(f"hardware.levels_per_stage must be 1 to 16, not {self.levels_per_stage}; change it")
         if self.io not in ("io_parallel", "io_stream"):
@@ -197,6 +210,7 @@ class Config:
                 "remove train.prune or set the groups to 1"
             )
         self._check_nodes()
+        self._check_size()
 
     def _check_nodes(self) -> None:
         """Check that what the model is made of can be built in the ways that are asked for."""
@@ -211,6 +225,22 @@ class Config:
             raise ConfigError(
                 "model.grid_per_input needs a basis table per input, which rolled kernels do not read; set "
                 "hardware.reuse_factor to 1 or hardware.strategy to edge_table"
+            )
+
+    def _check_size(self) -> None:
+        """Check, before any memory is asked for, that model and vectors fit into a few gigabytes."""
+        model = self.model
+        weights = sum(model.edges) * (model.grid + model.order + 1)
+        if weights > MAX_WEIGHTS:
+            raise ConfigError(
+                f"model.widths {list(model.widths)} would give {weights} weights, but at most {MAX_WEIGHTS} are held in memory; "
+                "lower the widths or the grid"
+            )
+        integers = self.hardware.vectors * sum(model.widths)
+        if integers > MAX_INTEGERS:
+            raise ConfigError(
+                f"hardware.vectors {self.hardware.vectors} would give {integers} integers, but at most {MAX_INTEGERS} are held "
+                "in memory; lower it"
             )
 
     def to_dict(self, folder: Path | None = None) -> dict[str, Any]:
@@ -255,6 +285,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
         ConfigError: if the file cannot be read or anything in it is not valid.
     """
     try:
+        check_regular(path)
         with path.open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
     except FileNotFoundError:
@@ -332,7 +363,14 @@ def _anchor(document: Mapping[str, Any], folder: Path) -> None:
     for section, key in _PATHS:
         values = document.get(section)
         if isinstance(values, dict) and isinstance(values.get(key), str):
-            values[key] = os.path.realpath(folder / values[key])
+            values[key] = _real(folder / values[key], f"{section}.{key}")
+
+
+def _real(path: Path | str, key: str) -> str:
+    try:
+        return os.path.realpath(path)
+    except ValueError:  # a NUL byte, which no path can hold
+        raise ConfigError(f"{key} must be a path, not {str(path)!r}; change it") from None
 
 
 def _override(document: dict[str, Any], override: str) -> None:
@@ -343,7 +381,7 @@ def _override(document: dict[str, Any], override: str) -> None:
         raise ConfigError(f"an override must look like train.epochs=10, not {override!r}; change it")
     value = _plain(parse_yaml(text, f"the override {override!r}"))
     if (keys[0], keys[-1]) in _PATHS and isinstance(value, str):
-        value = os.path.realpath(value)
+        value = _real(value, dotted)
     section = document
     for key in keys[:-1]:
         if not isinstance(section.get(key), dict):

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from hwgen._clock import StageClock
 from hwgen._output import check_target, keep_failed, staged
+from hwgen.config import check_chip
 from hwgen.report import border_entry, layer_entries, save_report, tool_versions
 from hwgen.synth import SynthEstimate, netlist_border, require_yosys, synthesise, yosys_family
 from hwgen.tables import TableFile, TablesDesign, generate, load_tables
@@ -67,6 +68,7 @@ def build_tables(
         Kan4mlError: for other user errors; nothing is written.
     """
     check_target(target)
+    check_chip(part, clock_ns)
     clock = StageClock(console or Console(quiet=True))
     find_tools()
     if synth:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pymodel._regular import check_regular
 from pymodel.errors import DataError
 from pymodel.ir import check_name
 
@@ -22,6 +23,7 @@ SIGNALS_FILE = "signals.json"
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,254}")
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\.(v|sv|vh|svh|mem|hex)")
 _SCHEMA = 1
+_MAX_BYTES = 16 << 20
 _MAX_COUNT = 1 << 20
 _MAX_WIDTH = 62
 
@@ -154,6 +156,8 @@ def load_signals(rtl_dir: Path) -> SignalMap:
     """
     path = rtl_dir / SIGNALS_FILE
     try:
+        if check_regular(path) > _MAX_BYTES:
+            raise DataError(f"{path} has more than {_MAX_BYTES >> 20} MiB; generate the RTL again")
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(f"{SIGNALS_FILE} is missing in {rtl_dir}; generate the RTL again") from None

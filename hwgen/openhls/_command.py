@@ -12,6 +12,7 @@ from rich.console import Console
 
 from hwgen._clock import StageClock
 from hwgen._output import check_target, keep_failed, staged
+from hwgen.config import check_chip
 from hwgen.openhls._check import kernel_vectors, self_check
 from hwgen.openhls._clang import Source, require_clang
 from hwgen.openhls._csim import ap_types_folder, compile_csim, run_csim_kernel
@@ -21,6 +22,7 @@ from hwgen.openhls._ports_file import load_ports
 from hwgen.openhls._verilog import ENGINE, Shown, write_rtl
 from hwgen.report import border_entry, save_report, tool_versions
 from hwgen.synth import SynthEstimate, estimate, require_yosys, yosys_family
+from pymodel._regular import check_regular
 from pymodel.errors import ConfigError, MismatchError
 from sim.cosim import cosim
 from sim.csim import find_compiler
@@ -32,6 +34,7 @@ __all__ = ["KERNEL_SCHEMA", "KernelResult", "build_kernel"]
 KERNEL_SCHEMA = "openhls/1"
 _NODE = "kernel"
 _SYNTH_KEYS = ("lut", "lut_paired", "lut_paired_strict", "ff", "dsp", "bram", "carry", "srl", "muxf", "depth")
+_MAX_SOURCE_BYTES = 16 << 20
 _DEFINE = re.compile(r"[A-Za-z_]\w*(=[\w.+-]*)?")
 
 
@@ -80,12 +83,18 @@ def build_kernel(
         Kan4mlError: for other user errors; nothing is written.
     """
     check_target(target)
+    check_chip(part, clock_ns)
     clock = StageClock(console or Console(quiet=True))
     for define in defines:
         if not _DEFINE.fullmatch(define):
             raise ConfigError(f"a definition must be NAME or NAME=VALUE, not {define!r}; correct it")
     if not 0 <= stages <= 256:
         raise ConfigError(f"the number of pipeline stages must be 1 to 256 (or 0: automatic), not {stages}; change it")
+    try:
+        if check_regular(file) > _MAX_SOURCE_BYTES:
+            raise ConfigError(f"{file} has more than {_MAX_SOURCE_BYTES >> 20} MiB; is it the right file?")
+    except OSError as error:
+        raise ConfigError(f"the C++ file {file} cannot be read ({error.strerror}); check its name") from None
     specs = None if interface is None else load_ports(interface)
     _check_tools(part, synth=synth)
     source = Source(file, (*includes, ap_types_folder()), defines)

@@ -13,6 +13,7 @@ from pathlib import Path
 from hwgen._yaml import parse_yaml
 from hwgen.openhls._interface import MAX_ELEMENTS, Direction
 from hwgen.openhls._kernel import PortSpec
+from pymodel._regular import check_regular
 from pymodel.errors import ConfigError
 from pymodel.suggest import suggest
 
@@ -30,7 +31,7 @@ def load_ports(path: Path) -> tuple[PortSpec, ...]:
         ConfigError: if it cannot be read or says something that is not understood.
     """
     try:
-        if path.stat().st_size > _MAX_BYTES:
+        if check_regular(path) > _MAX_BYTES:
             raise ConfigError(f"the interface file {path} has more than {_MAX_BYTES >> 20} MiB; is it the right file?")
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

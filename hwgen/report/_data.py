@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pymodel import __version__
+from pymodel._regular import check_regular
 from pymodel.errors import IRError
 from pymodel.ir import KanIR
 from sim.equivalence import Border
@@ -89,7 +90,7 @@ def load_report(folder: Path) -> dict[str, Any]:
     """
     path = folder / "report.json"
     try:
-        if path.stat().st_size > _MAX_BYTES:
+        if check_regular(path) > _MAX_BYTES:
             raise IRError(f"{path.name} in {folder} is larger than {_MAX_BYTES} bytes; build the model again")
         report = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

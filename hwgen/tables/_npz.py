@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pymodel._regular import check_regular
 from pymodel.errors import DataError
 from pymodel.ir import (
     MAX_TABLE_BITS,
@@ -88,6 +89,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, rank: int) -> IntAr
 
 
 def _read(path: Path) -> dict[str, IntArray]:
+    check_regular(path)
     arrays: dict[str, IntArray] = {}
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()

@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from pymodel._regular import check_regular
 from pymodel.errors import ModelError
 
 __all__ = ["Layer", "Source", "check_shape", "read_source", "split_layers"]
@@ -131,7 +132,7 @@ def _read_file(path: Path) -> dict[str, Tensor]:
             f"{path.name} is no .safetensors file, and other formats can run code when they are loaded; {_REMEDY}"
         )
     try:
-        if path.stat().st_size > _MAX_FILE_BYTES:
+        if check_regular(path) > _MAX_FILE_BYTES:
             raise ModelError(f"{path.name} is larger than {_MAX_FILE_BYTES >> 30} GiB; give the KAN's layers alone")
         with safe_open(str(path), framework="pt") as archive:
             return {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118

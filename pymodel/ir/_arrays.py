@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pymodel._regular import check_regular
 from pymodel.errors import IRError
 
 __all__ = ["load_arrays", "save_arrays"]
@@ -34,6 +35,7 @@ def save_arrays(path: Path, arrays: Mapping[str, _Array]) -> None:
 
 
 def _read(path: Path) -> dict[str, _Array]:
+    check_regular(path)
     arrays: dict[str, _Array] = {}
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()

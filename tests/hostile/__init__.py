@@ -1,0 +1,1 @@
+"""kan4ml against inputs, surroundings and artefacts that mean it no good."""
