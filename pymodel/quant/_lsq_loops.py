@@ -21,16 +21,25 @@ _Floats = npt.NDArray[np.float32]
 _HALF = np.float32(0.5)
 
 
-def _loop(function: _F) -> _F:
+def _loop(fastmath: set[str] | bool = False) -> Callable[[_F], _F]:
     """Compile on the first call; keep the machine code on disk if a folder can be written."""
-    try:
-        dispatcher: _F = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
-    except RuntimeError:
-        dispatcher = numba.njit(nogil=True, error_model="numpy")(function)
-    return dispatcher
+
+    def compiled(function: _F) -> _F:
+        options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": fastmath}
+        try:
+            dispatcher: _F = numba.njit(cache=True, **options)(function)
+        except RuntimeError:
+            dispatcher = numba.njit(**options)(function)
+        return dispatcher
+
+    return compiled
 
 
-@_loop
+#: Sums of gradients may be added up in vectors; what goes forward may not change.
+_SUMS = {"reassoc", "nsz"}
+
+
+@_loop()
 def table_rows(u: _Floats, table: _Floats, codes: npt.NDArray[np.int32], rows: _Floats) -> None:
     """Write the codes (n,) of `u` (n,) and the rows (n, F) that `table` (C, F) has for them."""
     last = np.float32(table.shape[0] - 1)
@@ -46,7 +55,7 @@ def table_rows(u: _Floats, table: _Floats, codes: npt.NDArray[np.int32], rows: _
             rows[i, f] = table[code, f]
 
 
-@_loop
+@_loop()
 def quantized(
     base: _Floats, spline: _Floats, mask: npt.NDArray[np.bool_], columns: _Floats, factor: _Floats, weight: _Floats
 ) -> None:
@@ -60,15 +69,21 @@ def quantized(
         factor: (F,), what a level is worth.
         weight: the result.
     """
+    last = columns.shape[1] - 1
+    step, high, worth = columns[0, last], columns[1, last], factor[last]
     for e in range(base.shape[0]):
-        kept = mask.shape[0] == 0 or mask[e]
-        for f in range(columns.shape[1]):
-            value = (base[e] if f == 0 else spline[e, f - 1]) if kept else np.float32(0.0)
-            level = np.floor(value / columns[0, f] + _HALF)
-            weight[e, f] = min(max(level, -columns[1, f]), columns[1, f]) * factor[f]
+        if mask.shape[0] > 0 and not mask[e]:
+            for f in range(last + 1):
+                weight[e, f] = 0.0
+            continue
+        level = np.floor(base[e] / columns[0, 0] + _HALF)
+        weight[e, 0] = min(max(level, -columns[1, 0]), columns[1, 0]) * factor[0]
+        for f in range(last):
+            level = np.floor(spline[e, f] / step + _HALF)
+            weight[e, f + 1] = min(max(level, -high), high) * worth
 
 
-@_loop
+@_loop(_SUMS)
 def weight_gradients(
     by: _Floats,
     base: _Floats,
@@ -90,29 +105,33 @@ def weight_gradients(
         by_spline: the result.
     """
     base_step = spline_step = 0.0
+    last = columns.shape[1] - 1
+    step, high, ratio = columns[0, last], columns[1, last], columns[2, last]
     for e in range(base.shape[0]):
-        kept = mask.shape[0] == 0 or mask[e]
-        for f in range(columns.shape[1]):
-            slope = by[e, f] * columns[2, f]
-            value = np.float32(0.0)
-            if kept:
-                scaled = (base[e] if f == 0 else spline[e, f - 1]) / columns[0, f]
-                level = min(max(np.floor(scaled + _HALF), -columns[1, f]), columns[1, f])
-                if abs(scaled) < columns[1, f] + _HALF:
-                    value = slope
-                    level -= scaled
-                if f == 0:
-                    base_step += level * slope
-                else:
-                    spline_step += level * slope
-            if f == 0:
-                by_base[e] = value
-            else:
-                by_spline[e, f - 1] = value
+        if mask.shape[0] > 0 and not mask[e]:
+            by_base[e] = 0.0
+            for f in range(last):
+                by_spline[e, f] = 0.0
+            continue
+        slope = by[e, 0] * columns[2, 0]
+        scaled = base[e] / columns[0, 0]
+        inside = abs(scaled) < columns[1, 0] + _HALF
+        level = min(max(np.floor(scaled + _HALF), -columns[1, 0]), columns[1, 0])
+        base_step += (level - scaled if inside else level) * slope
+        by_base[e] = slope if inside else np.float32(0.0)
+        total: Any = np.float32(0.0)
+        for f in range(last):
+            slope = by[e, f + 1] * ratio
+            scaled = spline[e, f] / step
+            inside = abs(scaled) < high + _HALF
+            level = min(max(np.floor(scaled + _HALF), -high), high)
+            total += (level - scaled if inside else level) * slope
+            by_spline[e, f] = slope if inside else np.float32(0.0)
+        spline_step += total
     return base_step, spline_step
 
 
-@_loop
+@_loop(_SUMS)
 def input_gradients(
     u: _Floats, codes: npt.NDArray[np.int32], by: _Floats, slopes: _Floats, step: float, by_u: _Floats
 ) -> tuple[float, float]:
