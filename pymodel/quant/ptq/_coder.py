@@ -49,7 +49,8 @@ def output_range(
     are searched on a grid that narrows down.
 
     Args:
-        function: what the float layer makes of codes (B, …), int64, given what each code stands for, (C,) float64.
+        function: what the float layer makes of codes (B, …), int64, given what each code stands for, (C,) float64
+            on the CPU.
         inputs: (B, …), its inputs as the quantized layers before it give them.
         target: (B, N), its outputs in the float network.
         n_codes: C.
@@ -60,7 +61,7 @@ def output_range(
     best, at = (float("inf"), *best_range(inputs, n_codes)), (0.0, 0.0)
     spans = [(0.0, _MAX_CUT), (0.0, _MAX_CUT)]
     width = _MAX_CUT
-    points = torch.arange(n_codes, dtype=torch.float64, device=inputs.device)
+    points = torch.arange(n_codes, dtype=torch.float64)  # on the CPU, where tables of few codes cost least
     for _ in range(_ROUNDS):
         cuts = [torch.linspace(a, b, _ENDS, dtype=torch.float64).tolist() for a, b in spans]
         for a in cuts[0]:
@@ -88,7 +89,7 @@ def _simple(kind: str, inputs: Tensor, n_codes: int) -> tuple[float, float]:
 
 def _table(layer: QuantKANLinear, points: Tensor) -> Tensor:
     """Return the float features of codes, (C, F) or (I, C, F)."""
-    return layer.functions.table(points)[0].to(layer.base_weight)
+    return torch.from_numpy(layer.functions.code_table(points.numpy())[0]).to(layer.base_weight)
 
 
 def _dense(layer: QuantKANLinear, points: Tensor, codes: Tensor) -> Tensor:

@@ -60,7 +60,7 @@ def gptq_levels(
         weight: (N, K).
         hessian: (K, K), positive semi-definite; a factor does not matter.
         step: broadcasts over `weight`, positive.
-        high: (K,), the largest levels.
+        high: (K,) or (N, K), the largest levels; 0 where there is no edge, whose column passes on all it got.
         damping: of the Hessian's diagonal, as a share of its mean.
         block: columns whose updates are applied together to the rest; the result does not depend on it.
     """
@@ -68,7 +68,7 @@ def gptq_levels(
     order = torch.argsort(torch.where(dead, -1.0, hessian.diagonal()), descending=True, stable=True)
     h = h[order][:, order]
     w = weight[:, order].clone()
-    steps, highs = step.expand_as(weight)[:, order], high[order]
+    steps, highs = step.expand_as(weight)[:, order], high.expand_as(weight)[:, order]
     upper = _inverse_factor(h)
     levels = torch.empty_like(w)
     width = w.shape[1]
@@ -76,7 +76,7 @@ def gptq_levels(
         end = min(start + block, width)
         errors = torch.empty_like(w[:, start:end])
         for q in range(start, end):
-            level = torch.maximum(torch.minimum(round_half_up(w[:, q] / steps[:, q]), highs[q]), -highs[q])
+            level = torch.maximum(torch.minimum(round_half_up(w[:, q] / steps[:, q]), highs[:, q]), -highs[:, q])
             levels[:, q] = level
             error = (w[:, q] - level * steps[:, q]) / upper[q, q]
             w[:, q:end] -= error.unsqueeze(1) * upper[q, q:end]
@@ -111,8 +111,11 @@ def least_squares_update(weight: Tensor, hessian: Tensor, cross: Tensor, ridge: 
 
 @torch.no_grad()
 def corrected(problem: Problem, weight: Tensor) -> Tensor:
-    """Return the updated weights (N, K) with the ridge that is best on rows set aside; `weight` if none helps."""
-    count = problem.count
+    """Return the updated weights (N, K) with the ridge that is best on rows set aside; `weight` if none helps.
+
+    Removed edges stay removed.
+    """
+    count, mask = problem.count, problem.layer.mask.repeat_interleave(problem.n_features, dim=1)
     held = torch.zeros(count, dtype=torch.bool, device=problem.target.device)
     held[::_HELD_OUT] = True
     if count < 4 * _HELD_OUT:
@@ -125,7 +128,7 @@ def corrected(problem: Problem, weight: Tensor) -> Tensor:
 
     def updated(hessian: Tensor, cross: Tensor, ridge: float) -> Tensor:
         parts = zip(problem.grouped(weight), hessian, problem.grouped(cross), strict=True)
-        return torch.cat([least_squares_update(*part, ridge) for part in parts])
+        return torch.cat([least_squares_update(*part, ridge) for part in parts]) * mask
 
     best, ridge = error(weight), None
     for candidate in _RIDGES:
@@ -166,7 +169,7 @@ def _tried_levels(weight: Tensor, hessian: Tensor, step: Tensor, high: Tensor) -
     count = len(_FACTORS)
     factors = weight.new_tensor(_FACTORS).repeat_interleave(len(weight)).unsqueeze(1)
     targets, steps = weight.repeat(count, 1), step.repeat(count, 1) * factors
-    levels = gptq_levels(targets, hessian, steps, high)
+    levels = gptq_levels(targets, hessian, steps, high.repeat(count, 1))
     difference = levels * steps - targets
     errors = ((difference @ hessian) * difference).sum(dim=1)
     return levels.view(count, *weight.shape), errors.view(count, -1)
@@ -184,14 +187,13 @@ def gptq(problem: Problem) -> None:
     layer = problem.layer
     shape = (layer.out_features, layer.in_features, problem.n_features)
     weight = corrected(problem, weights_of(layer).flatten(1))
-    weight = weight * layer.mask.repeat_interleave(problem.n_features, dim=1)
     _, _, hessian, _ = problem.moments()
     diagonal = hessian.diagonal(dim1=1, dim2=2)
     weighted_steps(problem, weight.view(shape), diagonal.reshape(problem.groups, *shape[1:]))
     step = problem.steps().repeat(1, layer.in_features).expand_as(weight)
-    high = problem.highs().repeat(layer.in_features)
-    parts = zip(problem.grouped(weight), hessian, problem.grouped(step), strict=True)
-    tried = [_tried_levels(*part, high) for part in parts]
+    high = problem.highs().repeat(layer.in_features) * layer.mask.repeat_interleave(problem.n_features, dim=1)
+    parts = zip(problem.grouped(weight), hessian, problem.grouped(step), problem.grouped(high), strict=True)
+    tried = [_tried_levels(*part) for part in parts]
     levels, errors = torch.cat([part[0] for part in tried], dim=1), torch.cat([part[1] for part in tried], dim=1)
     if not branch_quantizers(layer)[0].log_step.dim():  # one step for all outputs
         errors = errors.sum(dim=1, keepdim=True).expand_as(errors)
@@ -200,4 +202,4 @@ def gptq(problem: Problem) -> None:
     for quantizer in branch_quantizers(layer):
         quantizer.set_step(quantizer.step * (factor if quantizer.log_step.dim() else factor[0]))
     chosen = levels[best, torch.arange(len(best), device=best.device)].view(shape)
-    set_levels(layer, chosen * layer.mask.unsqueeze(-1))
+    set_levels(layer, chosen)

@@ -43,9 +43,7 @@ def _take_codes(layer: QuantKANLinear, done: QuantKANLinear) -> None:
 
 
 @torch.no_grad()
-def start_from_gptq(
-    model: KAN, settings: QuantizeSettings, x: Tensor, ready: QuantKAN | None = None
-) -> QuantKAN:
+def start_from_gptq(model: KAN, settings: QuantizeSettings, x: Tensor, ready: QuantKAN | None = None) -> QuantKAN:
     """Return a model for QAT by `settings.method` whose weights, bias and codes are those of GPTQ with the same bits.
 
     The weights lie on GPTQ's lattice; quantizers with a plain step take it over, the others calibrate themselves on such
@@ -72,9 +70,7 @@ def start_from_gptq(
 
 
 @torch.no_grad()
-def start_from_float(
-    model: KAN, settings: QuantizeSettings, x: Tensor, ready: QuantKAN | None = None
-) -> QuantKAN:
+def start_from_float(model: KAN, settings: QuantizeSettings, x: Tensor, ready: QuantKAN | None = None) -> QuantKAN:
     """Return a model for QAT by `settings.method` with the float weights, and codes found by the error of the outputs.
 
     Training then moves every weight from where the float network has it: with two bits and a large rate that is better

@@ -231,16 +231,13 @@ def test_removed_edges_pass_their_error_on_and_stay_removed() -> None:
         return float(((q * 0.5 - w) @ h * (q * 0.5 - w)).sum())
 
     assert error(levels) < error(cut)
-    for model, x in (conv_model(), norm_model(), product_model()):
-        total = sum(layer.mask.numel() for layer in model.kan_layers())
-        if not isinstance(next(quantize_model(model, QuantizeSettings()).kan_layers()), QuantKANConv):
-            prune_to(model, total // 2, x)
-            for method in ("minmax", "gptq", "awq"):
-                for layer in post_training(model, QuantizeSettings(method=method), x).kan_layers():
-                    weight = weights_of(layer)
-                    assert not bool(layer.mask.all())
-                    assert torch.equal(weight[~layer.mask], torch.zeros_like(weight[~layer.mask]))
-                    assert float(layer.base_weight[~layer.mask].abs().max()) == 0.0
+    for model, x in (norm_model(), product_model()):
+        prune_to(model, sum(layer.mask.numel() for layer in model.kan_layers()) // 2, x)
+        for method in ("minmax", "gptq", "awq"):
+            for layer in post_training(model, QuantizeSettings(method=method), x).kan_layers():
+                removed = weights_of(layer)[~layer.mask]
+                assert len(removed)
+                assert torch.equal(removed, torch.zeros_like(removed))
 
 
 def test_the_float_update_of_a_layer_keeps_its_mask() -> None:
