@@ -12,10 +12,13 @@ from pymodel.ir import NodeKind
 from pymodel.layers import FastKAN, PyKAN, PyKANLinear
 from pymodel.lower import lower
 from pymodel.reference import Reference
-from pymodel.settings import DataSettings, ModelSettings, PruneSettings, QuantizeSettings, TrainSettings
+from pymodel.settings import ConvSettings, DataSettings, ModelSettings, PruneSettings, QuantizeSettings, TrainSettings
 from pymodel.train import train
 from pymodel.train._grids import GridUpdates
 
+CONV = ModelSettings(
+    (64, 10), "kagn", norm="batch", image=(8, 8, 1), conv=(ConvSettings(6, stride=2, padding=1, pool="max"),)
+)
 K, P, N = NodeKind.KAN_LINEAR, NodeKind.PRODUCT, NodeKind.NORM
 
 
@@ -46,6 +49,29 @@ def test_options_become_nodes(model: ModelSettings, kinds: list[NodeKind]) -> No
     for layer in result.float_model.kan_layers():
         if isinstance(layer, PyKANLinear):
             assert (layer.functions.n_tables > 1) == model.grid_per_input
+
+
+@pytest.mark.parametrize(
+    ("source", "model", "method"),
+    [
+        ("moons", ModelSettings((2, 3, 2), "pykan", multiplication=1), "gptq"),
+        ("moons", ModelSettings((2, 4, 2), "fast_kan", layernorm=True), "awq"),
+        ("digits", CONV, "gptq"),
+        ("digits", CONV, "hawq_v2"),
+    ],
+    ids=["products", "norm", "conv", "conv bits"],
+)
+def test_methods_after_training_take_every_kind_of_layer(source: str, model: ModelSettings, method: str) -> None:
+    data = load(DataSettings(source), model.range)
+    settings = TrainSettings(epochs=4, qat_epochs=0, learning_rate=0.02, threads=1, batch_size=64)
+    quantize = QuantizeSettings(method=method, activations=6, base_weights=5, spline_weights=5)
+    result = train(data, model, quantize, settings)
+    ir = lower(result.frozen)
+    X = ir.input.out_type.quantize(data.host.prepare(data.x_test))
+    expected = Reference(ir).run(X)
+    assert all(np.array_equal(values, expected[name]) for name, values in result.frozen.run(X).items())
+    accuracy = result.metrics["accuracy"]
+    assert accuracy["quantized"] > accuracy["float"] - 0.03 > 0.5
 
 
 def test_grids_move_a_few_times_and_then_stay() -> None:
