@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pymodel._version import __version__
 from pymodel.errors import ConfigError, ModelError
 from pymodel.layers._safetensors import read_file, write_file
 
@@ -68,7 +69,7 @@ def fingerprint(arrays: Mapping[str, Any], facts: object) -> str:
     """Return a hash of what a training depends on: 1,024 rows and the shape of every array, and JSON facts."""
     digest = hashlib.blake2b(digest_size=16)
     digest.update(json.dumps(facts, sort_keys=True, default=str).encode())
-    digest.update(json.dumps([torch.__version__, np.__version__]).encode())
+    digest.update(json.dumps([__version__, torch.__version__, np.__version__]).encode())
     for name, array in arrays.items():
         n = len(array)
         rows = np.unique(np.linspace(0, n - 1, min(n, _HASHED_ROWS)).astype(np.int64)) if n else np.arange(0)
@@ -282,7 +283,7 @@ class Checkpoint:
             raise ModelError(f"{path} is a checkpoint of another version; start again without resuming")
         if document.get("mark") != self.mark:
             raise ConfigError(
-                f"the checkpoint {path} belongs to another training (configuration, data or version of torch differ); use the "
+                f"the checkpoint {path} belongs to another training (configuration, data or versions differ); use the "
                 "same ones, or start again without resuming"
             )
         return document, tensors
