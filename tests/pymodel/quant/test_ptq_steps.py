@@ -19,13 +19,16 @@ from pymodel.quant.ptq._problem import Problem, branch_quantizers, weights_of
 from pymodel.settings import QuantizeSettings
 
 
-def model_and_rows() -> tuple[EfficientKAN, Tensor]:
+def model_and_rows(inputs: int = 3) -> tuple[EfficientKAN, Tensor]:
+    """Return a network and rows; those of many inputs are correlated."""
     torch.manual_seed(0)
-    return EfficientKAN([3, 4, 2], grid=4, order=2, range=(-2, 2)), (torch.rand(200, 3) - 0.5) * 4
+    model = EfficientKAN([inputs, 4, 2], grid=4, order=2, range=(-2, 2))
+    x = (torch.rand(200, inputs) - 0.5) * 4
+    return model, x if inputs == 3 else 0.15 * x + 0.85 * x[:, :1]
 
 
-def first_problem(settings: QuantizeSettings) -> tuple[QuantKAN, Problem]:
-    model, x = model_and_rows()
+def first_problem(settings: QuantizeSettings, inputs: int = 3) -> tuple[QuantKAN, Problem]:
+    model, x = model_and_rows(inputs)
     quantized = quantize_model(model, settings)
     layer = next(quantized.kan_layers())
     return quantized, Problem.of(layer, copy.deepcopy(layer), quantized._first(x), x)
@@ -112,11 +115,11 @@ def test_awq_takes_the_alpha_of_least_output_error() -> None:
 @pytest.mark.parametrize("granularity", ["channel", "tensor"])
 def test_gptq_takes_the_multiple_of_its_steps_that_is_best(granularity: str) -> None:
     settings = QuantizeSettings(method="gptq", base_weights=2, spline_weights=2, basis=8, granularity=granularity)
-    _, problem = first_problem(settings)
+    _, problem = first_problem(settings, 16)
     layer = problem.layer
     weight = corrected(problem, weights_of(layer).flatten(1))
     _, _, (hessian,), _ = problem.moments()
-    shape = (4, 3, problem.n_features)
+    shape = (4, 16, problem.n_features)
     weighted_steps(problem, weight.view(shape), hessian.diagonal().view(1, *shape[1:]))
     step = problem.steps().repeat(1, layer.in_features).expand_as(weight)
     high = problem.highs().repeat(layer.in_features)
