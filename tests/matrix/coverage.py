@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from hwgen.plugin._writer import library_headers
-from pymodel.ir import GramArith, IntArray, KanLinear, RbfArith
+from pymodel.ir import GramArith, IntArray, KanConv, KanLinear, RbfArith
 from tests.matrix.cells import BASES, IMPLEMENTATIONS, Case, Cell, Refusal, ask, case
 from tests.matrix.native import build
 
@@ -32,6 +32,17 @@ _RUNS = (
     ("reuse 2", "small"),
     ("edge rows, reuse 2", "small"),
 )
+#: Convolutions, in one basis: layer, mode, IO type, size. In streams padding on every side (without it the condition is
+#: another one), in arrays also pixels that the steps of a rolled loop do not divide.
+_CONV_RUNS = (
+    ("conv2d", "latency", "io_parallel", "wide"),
+    ("conv2d", "edge table", "io_parallel", "prime"),
+    ("conv1d", "reuse 2", "io_parallel", "wide"),
+    ("conv2d", "latency", "io_stream", "prime"),
+    ("conv2d", "reuse all", "io_stream", "prime"),
+)
+#: Rows of a convolution; its windows are several layers each.
+_CONV_ROWS = 400
 
 
 @dataclass(frozen=True)
@@ -91,23 +102,29 @@ def _decisions(folder: Path) -> list[Decision]:
 
 
 def cover(folder: Path) -> list[Decision]:
-    """Run dense layers of every basis and every kind of loop; return all decisions in their headers.
+    """Run dense layers of every basis and every kind of loop, and convolutions; return all decisions in their headers.
 
     Args:
         folder: an empty one.
     """
+    runs = [
+        (Cell(basis, implementation, mode, "io_parallel", "dense"), size)
+        for basis in BASES
+        for implementation in IMPLEMENTATIONS
+        for mode, size in _RUNS
+    ]
+    runs += [(Cell("bspline", "rom", mode, io, layer), size) for layer, mode, io, size in _CONV_RUNS]
     models, jobs = {}, {}
-    for basis in BASES:
-        for implementation in IMPLEMENTATIONS:
-            for mode, size in _RUNS:
-                cell = Cell(basis, implementation, mode, "io_parallel", "dense")
-                model = ask(cell, size, folder / "none")
-                assert not isinstance(model, Refusal), model.sentence
-                name = f"{cell.name}_{size}".replace(",", "")
-                models[name], jobs[name] = model, case(cell, size)
+    for cell, size in runs:
+        model = ask(cell, size, folder / "none")
+        assert not isinstance(model, Refusal), model.sentence
+        name = f"{cell.name}_{size}".replace(",", "")
+        models[name], jobs[name] = model, case(cell, size)
     for library in build(models, folder / "native", extra_flags=_FLAGS):
         for name in library.names:
-            assert (library.run(name, jobs[name].X) == jobs[name].expected).all()
+            job = jobs[name]
+            rows = slice(_CONV_ROWS if "conv" in name else None)
+            assert (library.run(name, job.X[rows]) == job.expected[rows]).all()
         library.dump_coverage()
     return _decisions(folder / "native")
 
@@ -136,9 +153,11 @@ def _samples(basis: RbfArith, codes: IntArray) -> IntArray:
 
 
 def roms(job: Case) -> list[Rom]:
-    """Return the tables of a dense layer and how many of their addresses its inputs reach."""
-    node = job.ir.layers[0]
+    """Return the tables of a layer and how many of their addresses its inputs reach; one coder for all channels."""
+    layer = job.ir.layers[0]
+    node = layer.layers[0] if isinstance(layer, KanConv) else layer
     assert isinstance(node, KanLinear)
+    assert all(coder.mult.size == 1 for coder in node.coders)
     basis = node.spline.basis
     codes, every = np.unique(node.spline.coder.codes(job.X)), np.arange(basis.n_codes)
     result = [Rom("basis functions, by code", codes.size, basis.n_codes, basis.n_codes)]

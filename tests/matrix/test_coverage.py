@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.matrix.cells import BASES, IMPLEMENTATIONS, Cell, case
+from tests.matrix.cells import BASES, IMPLEMENTATIONS, LAYERS, Cell, case
 from tests.matrix.coverage import cover, roms
 from tests.matrix.knots import EDGES
 
@@ -21,6 +21,11 @@ SATURATIONS = {
     "rbf_arith.h": ["if (segment >= n_segments) {"],
     "gram_arith.h": ["if (index > (int)CONFIG::n_silu - 1) {", "} else if (index > 0) {"],
 }
+#: What must be among them of convolutions: pixels that do not exist, in arrays and in streams, and windows that do.
+WINDOWS = {
+    "window2d.h": ["if (pixel[t] < 0) {"],
+    "line_buffer.h": ["if (complete) {"],
+}
 
 
 def test_both_sides_of_every_decision(tmp_path: Path) -> None:
@@ -28,16 +33,17 @@ def test_both_sides_of_every_decision(tmp_path: Path) -> None:
     for decision in decisions:
         print(f"{decision.header}:{decision.line}: {decision.counts} {decision.text}")
     found = {(decision.header, decision.text) for decision in decisions}
-    assert {(header, text) for header, texts in SATURATIONS.items() for text in texts} <= found
+    assert {(header, text) for header, texts in (SATURATIONS | WINDOWS).items() for text in texts} <= found
     assert [decision for decision in decisions if not all(decision.counts)] == []
 
 
+@pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("basis", BASES)
-def test_every_address(basis: str, implementation: str) -> None:
-    job = case(Cell(basis, implementation, "latency", "io_parallel", "dense"), "knots")
+def test_every_address(basis: str, implementation: str, layer: str) -> None:
+    job = case(Cell(basis, implementation, "latency", "io_parallel", layer), "knots")
     tables = roms(job)
-    print(f"{basis}, {implementation}: {tables}")
+    print(f"{layer}, {basis}, {implementation}: {tables}")
     assert all(rom.reached == rom.reachable <= rom.size for rom in tables)
     assert tables[0].reached == tables[0].size == 49
 
