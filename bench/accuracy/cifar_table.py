@@ -50,7 +50,7 @@ def _title(cell: _Cell) -> str:
 
 
 def _page(result: dict[str, Any]) -> str:
-    records = [r for r in result["records"] if r["kind"] != "trial"]
+    records = [r for r in result["records"] if r["kind"] not in ("trial", "try")]
     cells = {(r["family"], r["method"] or "float", tuple(r["bits"])): r for r in records}
     floats = {family: cells[family, "float", (0, 0)] for family in FAMILIES if (family, "float", (0, 0)) in cells}
     head = [_line(["", *FAMILIES.values()]), _line(["---"] * (1 + len(FAMILIES)))]
