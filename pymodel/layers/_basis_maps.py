@@ -45,14 +45,20 @@ def _polynomials(t: Tensor, factors: list[float], degree: int) -> list[Tensor]:
     return values
 
 
+def _stacked(t: Tensor, values: list[Tensor]) -> Tensor:
+    """Return (…, n, C) of n tensors like `t` (…, C)."""
+    rows = t.new_empty(*t.shape[:-1], len(values), t.shape[-1])
+    for n, value in enumerate(values):
+        rows[..., n, :] = value
+    return rows
+
+
 class _GramMap(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, z: Tensor, factors: Tensor, degree: int) -> Tensor:
         t = torch.tanh(z)
         numbers = factors.tolist()
-        rows = t.new_empty(*t.shape[:-1], degree + 1, t.shape[-1])
-        for n, value in enumerate(_polynomials(t, numbers, degree)):
-            rows[..., n, :] = value
+        rows = _stacked(t, _polynomials(t, numbers, degree))
         ctx.degree, ctx.numbers = degree, numbers
         ctx.save_for_backward(t)
         return functional.silu(rows, inplace=True)
@@ -72,9 +78,9 @@ class _GramMap(torch.autograd.Function):
         for n in range(degree, 1, -1):
             upper = by_value[n]
             by_t.addcmul_(upper, values[n - 1])
-            by_value[n - 1] = by_value[n - 1].addcmul_(upper, t)
+            by_value[n - 1].addcmul_(upper, t)
             if n > 2:
-                by_value[n - 2] = by_value[n - 2].sub_(upper, alpha=numbers[n])
+                by_value[n - 2].sub_(upper, alpha=numbers[n])
             if ctx.needs_input_grad[1]:
                 by_factors.append(-(upper * values[n - 2]).sum())
         by_t += by_value[1]

@@ -112,10 +112,11 @@ def convolve_channels(image: Tensor, kernel: Tensor, g: ConvGeometry) -> Tensor:
     """Return (B * windows, N) for pixels (B, H*W, K) of any K numbers, and kernels (N, taps, K / groups) of as many."""
     image = image.view(image.shape[0], g.height, g.width, -1).permute(0, 3, 1, 2)
     weight = kernel.view(kernel.shape[0], g.kernel_height, g.kernel_width, -1).permute(0, 3, 1, 2)
-    if g.is_padded:
-        image = functional.pad(image, _sides(g))
+    padding = g.padding_top, g.padding_left
+    if padding != (g.padding_bottom, g.padding_right):  # torch pads both sides alike
+        image, padding = functional.pad(image, _sides(g)), (0, 0)
     stride, dilation = (g.stride_h, g.stride_w), (g.dilation_h, g.dilation_w)
-    y: Tensor = functional.conv2d(image, weight, stride=stride, dilation=dilation, groups=g.groups)
+    y: Tensor = functional.conv2d(image, weight, None, stride, padding, dilation, g.groups)
     return y.permute(0, 2, 3, 1).reshape(-1, kernel.shape[0])
 
 
