@@ -109,6 +109,41 @@ def speed() -> str:
     return _table(["what", "measured", "ratio"], rows)
 
 
+_FAMILIES = {"efficient_kan": "EfficientKAN", "fast_kan": "FastKAN", "pykan": "PyKAN", "kagn": "KAGN"}
+
+
+def _layers(device: str) -> str:
+    """Times of one training step of each layer against the plain formula, and memory."""
+    rows = []
+    for row in _load(f"layer_speed_{device}.json")["rows"]:
+        *channels, last = row["sizes"]
+        dense = row["kind"] == "dense"
+        shape = f"{channels[0]} to {last}" if dense else f"3x3, {channels[0]} to {channels[1]} channels, {last}x{last}"
+        ms, ratio, memory = row["best_ms"], row["speedup"], row["memory_ratio"]
+        rows.append(
+            [
+                _FAMILIES[row["family"]],
+                shape,
+                f"{row['batch']:,}",
+                f"{ms['plain']:.2f}",
+                *(f"{ms[name]:.2f} ({ratio[name]:.2f}x)" for name in ("float", "qat")),
+                " / ".join(f"{memory[name]:.2f}" for name in ("float", "qat")),
+            ]
+        )
+    head = ["family", "layer", "batch", "plain, ms", "float, ms", "QAT, ms", "memory of plain, float / QAT"]
+    return _table(head, rows)
+
+
+def layers_cpu() -> str:
+    """The layers on the CPU."""
+    return _layers("cpu")
+
+
+def layers_cuda() -> str:
+    """The layers on a GPU."""
+    return _layers("cuda")
+
+
 def _signed(value: float) -> str:
     return f"{100 * value:+.1f} %"
 
@@ -224,7 +259,7 @@ def fit() -> str:
 
 TABLES: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"builds": builds},
-    "docs/speed.md": {"speed": speed},
+    "docs/speed.md": {"speed": speed, "layers_cpu": layers_cpu, "layers_cuda": layers_cuda},
     "docs/comparison.md": {"kanele": kanele},
     "docs/synthesis.md": {"netlists": netlists, "basis_tax": basis_tax, "against_fixed16": against_fixed16, "fit": fit},
 }
