@@ -21,6 +21,7 @@ $(STAMP): requirements.lock pyproject.toml
 bench: $(STAMP)
 	$(BIN)/python bench/csim.py
 	$(BIN)/python bench/training_step.py
+	$(BIN)/python bench/layer_speed.py --threads 1
 	$(BIN)/python bench/builds.py
 
 # 2,100 random C++ programs, file by file (about half an hour).
