@@ -164,7 +164,17 @@ def main(arguments: list[str]) -> None:
         kan_predict_over_dense_mlp_predict=round(ratio, 3),
         conversion_784_64_10=large_kan,
     )
-    print(json.dumps({"samples_per_second": medians, "ratio": ratio, "conversion": large_kan}, indent=1))
+    name = "-".join(map(str, WIDTHS))
+    print(
+        f"predict {name}: KAN {medians['kan_predict']:,}/s, stock Dense MLP {medians['dense_mlp_predict']:,}/s: {ratio:.1f}x"
+    )
+    alone = medians["kan_predict_1_thread"]
+    print(f"predict {name}: KAN on one thread {alone:,}/s: {alone / medians['dense_mlp_predict']:.1f}x")
+    for strategy, entry in large_kan.items():
+        total, bound = entry["seconds"]["total"], entry["memory"]["bound_kb"] / (1 << 20)
+        print(
+            f"convert, write, compile {'-'.join(map(str, LARGE))}, {strategy}: {total:.1f} s, at most {bound:.2f} GiB"
+        )
 
 
 if __name__ == "__main__":
