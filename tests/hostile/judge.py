@@ -80,7 +80,10 @@ def _rescale(table: EdgeTable, S: IntArray, o: int) -> IntArray:
 
 
 def with_cpp_tables(ir: KanIR, build: Path) -> KanIR | None:
-    """Return `ir` with the constants that the C++ tables of `build` hold now; None if they describe other edges."""
+    """Return `ir` with the constants that the C++ tables of `build` hold now; None if they describe other edges.
+
+    A basis ROM of which the C++ holds one cell only is taken from `ir`.
+    """
     nodes: list[Node] = []
     for node in ir.nodes:
         if isinstance(node, KanLinear):
@@ -109,14 +112,14 @@ def _with_tables(node: KanLinear, arrays: dict[str, IntArray]) -> KanLinear | No
         real |= base.weights != 0
     if len(set(alive)) != len(alive) or (real & dead).any():
         return None
+    basis = node.spline.basis
+    if arrays["basis_values"].size == basis.values.size:  # otherwise one cell stands for all, see hwgen.plugin._aligned
+        values = arrays["basis_values"].reshape(basis.values.shape)
+        basis = replace(basis, values=values, start=arrays["basis_start"])  # type: ignore[call-arg]
     spline: Any = replace(
         node.spline,
         coder=replace(node.spline.coder, mult=arrays["spline_mult"], offset=arrays["spline_offset"]),
-        basis=replace(
-            node.spline.basis,
-            values=arrays["basis_values"].reshape(node.spline.basis.values.shape),
-            start=arrays["basis_start"],
-        ),
+        basis=basis,
         weights=weights,
     )
     if base is not None:

@@ -51,6 +51,8 @@ class Watch:
                 return "refused", str(error).splitlines()[0][:300]
             if failure is not None:
                 return "noticed", failure[:300]
+            if kind == "cpp" and site.name.startswith("basis"):
+                return "missed", "a basis ROM, of which the judge may not know the layout"
             return self._judged(kind)
         finally:
             site.path.write_bytes(original)
