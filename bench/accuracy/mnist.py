@@ -262,11 +262,16 @@ def _work(options: argparse.Namespace, jobs: Any, results: Any) -> None:
             return
 
 
-def _open(job: Job, records: dict[str, Any]) -> bool:
-    """Return whether a job is still to be done: not recorded, failed, or trained by another recipe."""
+def _open(job: Job, records: dict[str, Any], state: Path) -> bool:
+    """Return whether a job is still to be done: not recorded, failed, trained by another recipe, or its weights are gone.
+
+    Trained again on the same kind of GPU, they are the same to the last bit.
+    """
     record = records.get(job.key, {"error": ""})
     known = record.get("recipe", {})
-    return "error" in record or any(known.get(key, value) != value for key, value in asdict(job.recipe).items())
+    changed = any(known.get(key, value) != value for key, value in asdict(job.recipe).items())
+    lost = job.kind == "float" and not _float_path(state, job).exists()
+    return "error" in record or changed or lost
 
 
 def main() -> None:
@@ -297,7 +302,7 @@ def main() -> None:
     device = torch.cuda.get_device_name() if options.device == "cuda" else "cpu"
     cut = False
     for stage in trials() if options.trial else plan(tuple(options.kinds.split(","))):
-        open_jobs = [job for job in stage if _open(job, records)]
+        open_jobs = [job for job in stage if _open(job, records, options.state)]
         open_jobs = [job for job in open_jobs if all(word in job.key for word in options.only.split(","))]
         if options.epochs:
             open_jobs = [replace(job, options=(*job.options, ("epochs", options.epochs))) for job in open_jobs]
