@@ -28,8 +28,8 @@ inline typename CONFIG::code_t encode(const data_T &x, const mult_T &mult, const
 
     typedef sums<sum_t> in;
     const typename in::number sum = in::total(in::template term<typename raw_bits<data_T>::type>(to_raw(x)) *
-                                    in::template term<typename CONFIG::mult_t>(mult) +
-                                in::template term<typename CONFIG::offset_t>(offset));
+                                                  in::template term<typename CONFIG::mult_t>(mult) +
+                                              in::template term<typename CONFIG::offset_t>(offset));
     const typename in::number floored = sum >> shift;
     if (floored < 0) {
         return 0;

@@ -89,8 +89,7 @@ RESCALE_OUTPUTS:
 #pragma HLS UNROLL
         const typename in::type from_spline =
             in::template term<spline_T>(spline[o]) * in::template term<typename CONFIG::spline_mult_t>(spline_mult[o]);
-        const typename CONFIG::sum_t sum =
-            in::total(from_spline + in::template term<typename CONFIG::bias_t>(bias[o]));
+        const typename CONFIG::sum_t sum = in::total(from_spline + in::template term<typename CONFIG::bias_t>(bias[o]));
         y[o] = round_saturate<res_T, CONFIG>(sum);
     }
 }

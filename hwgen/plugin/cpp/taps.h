@@ -1,7 +1,7 @@
 #pragma once
 
-// Records the integers of every KAN layer while the C++ is simulated, and can put others in their place, so that the next
-// layer is driven alone; absent from synthesis.
+// Records the integers of every KAN layer while the C++ is simulated, and can put others in their place, so that the
+// next layer is driven alone; absent from synthesis.
 
 #ifndef __SYNTHESIS__
 
