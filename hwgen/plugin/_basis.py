@@ -40,7 +40,7 @@ class BasisUnit:
         index: (n_index,), the kernel's argument `basis_start`.
         members: of the config struct, but for what all units share.
         table_type: member of the config that every entry of the table fits in.
-        index_type: likewise of the index; None if it is not read or an offset of codes.
+        index_type: likewise of the index; None if it is not read.
         starts: whether the index holds starts of windows.
     """
 
@@ -124,7 +124,7 @@ def _rom(basis: BasisRom) -> BasisUnit:
             "cell_t": _signed((min(0, aligned.place_range[0]), aligned.place_range[1])),
             "value_t": value_t,
         }
-        return BasisUnit(aligned.rows, np.array([aligned.offset], dtype=np.int64), members, "value_t", None)
+        return BasisUnit(aligned.rows, np.array([aligned.offset], dtype=np.int64), members, "value_t", "cell_t")
     unit = _ROM_UNITS[basis.kind]
     members = {"unit": f"kan4ml::{unit}_unit", "value_t": value_t}
     if basis.kind is BasisKind.GRAM:

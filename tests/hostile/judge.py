@@ -85,12 +85,14 @@ def with_cpp_tables(ir: KanIR, build: Path) -> KanIR | None:
     A basis ROM of which the C++ holds one cell only is taken from `ir`.
     """
     nodes: list[Node] = []
+    parameters = (build / "hls" / "firmware" / "parameters.h").read_text(encoding="utf-8")
     for node in ir.nodes:
         if isinstance(node, KanLinear):
             text = (build / "hls" / "firmware" / "kan_tables" / f"kan_{node.name}.h").read_text(encoding="utf-8")
-            found = _with_tables(
-                node, {m[1]: np.array(list(map(int, re.findall(r"-?\d+", m[3])))) for m in _ARRAY.finditer(text)}
-            )
+            arrays = {m[1]: np.array(list(map(int, re.findall(r"-?\d+", m[3])))) for m in _ARRAY.finditer(text)}
+            if re.search(rf"struct kan_{node.name}_config \{{[^}}]*shared_coder = true", parameters):
+                arrays["base_mult"], arrays["base_offset"] = arrays["spline_mult"], arrays["spline_offset"]  # are read
+            found = _with_tables(node, arrays)
             if found is None:
                 return None
             nodes.append(found)
