@@ -24,8 +24,8 @@ inline res_T round_saturate(const typename CONFIG::sum_t &sum) {
     const sum_t half = CONFIG::shift == 0 ? 0LL : 1LL << (CONFIG::shift == 0 ? 0 : CONFIG::shift - 1);
     const typename in::number rounded = in::total(in::template term<sum_t>(sum) + in::template term<sum_t>(half));
     const typename in::number floored = rounded >> (int)CONFIG::shift;
-    const typename in::template constant<raw::width + 1>::type lowest = raw::lowest;
-    const typename in::template constant<raw::width + 1>::type highest = raw::highest;
+    const ap_int<raw::width + 1> lowest = raw::lowest;
+    const ap_int<raw::width + 1> highest = raw::highest;
     typename raw::type y = floored;
     if (floored < lowest) {
         y = lowest;

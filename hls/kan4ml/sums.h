@@ -13,11 +13,6 @@ struct ap_sums {
     typedef acc_T type;
     /// The type of a finished sum, to be shifted and compared.
     typedef acc_T number;
-    /// The type of a signed constant of W bits that a finished sum is compared with.
-    template <int W>
-    struct constant {
-        typedef ap_int<W> type;
-    };
 
     /// \brief x as a T, to be multiplied or added.
     /// \tparam T  ap_int or ap_uint that the config gives to x
@@ -57,10 +52,6 @@ template <class acc_T>
 struct native_sums {
     typedef typename native_sum<(raw_bits<acc_T>::width > 32)>::type type;
     typedef long long number;
-    template <int W>
-    struct constant {
-        typedef long long type;
-    };
 
     template <class T>
     static type term(const T &x) {
