@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -66,3 +67,19 @@ def test_every_border_of_every_layer(build: Path) -> None:
     assert rtl["mismatches"] == 0
     assert set(rtl["layers"]) >= names
     assert rtl["vectors"] >= 200
+
+
+def test_a_maximum_that_became_a_minimum_is_found(build: Path) -> None:
+    changed = 0
+    for path in sorted((build / "rtl" / "tables").glob("kan_layer_*.v")):
+        text = path.read_text(encoding="utf-8")
+        turned = re.sub(r" > ([^?\n]*) \? ", r" < \1 ? ", text)
+        if turned != text:
+            path.write_text(turned, encoding="utf-8")
+            changed += 1
+    assert changed == 1
+    result = run_cli("verify", build)
+    assert result.returncode == 1, result.stderr
+    assert "rtl_vs_reference.tables" in result.stderr
+    assert "first layer layers_1" in result.stderr
+    assert "KanConv, and proofs cover dense KAN layers only" in result.stdout + result.stderr
