@@ -36,6 +36,7 @@ __all__ = [
     "float_training",
     "integer_accuracy",
     "load_mnist",
+    "mnist_host",
     "prepared",
     "ptq",
     "qat_training",
@@ -241,17 +242,21 @@ def accuracy(model: nn.Module, data: Mnist, bounds: tuple[float, float]) -> floa
     return float(sum(right)) / len(data.y_test)
 
 
-def integer_accuracy(model: QuantKAN, data: Mnist, bounds: tuple[float, float]) -> float:
-    """Return the share of test rows that the frozen integers classify rightly."""
+def mnist_host(bounds: tuple[float, float]) -> HostSpec:
+    """Return what the host does: pixels in [0, 1] onto the grid's range."""
     low, high = bounds
-    host = HostSpec(
+    return HostSpec(
         Task.CLASSIFICATION,
         tuple(f"p{i}" for i in range(WIDTHS[0])),
         (-low / (high - low),) * WIDTHS[0],
         (high - low,) * WIDTHS[0],
         tuple(str(i) for i in range(WIDTHS[-1])),
     )
-    frozen = freeze(model.cpu(), name="mnist", host=host)
+
+
+def integer_accuracy(model: QuantKAN, data: Mnist, bounds: tuple[float, float]) -> float:
+    """Return the share of test rows that the frozen integers classify rightly."""
+    frozen = freeze(model.cpu(), name="mnist", host=mnist_host(bounds))
     X = frozen.in_type.quantize(scaled(data.x_test.cpu().double(), bounds).numpy())
     last = list(frozen.named_layers())[-1][0]
     return float(np.mean(frozen.run(X)[last].argmax(axis=1) == data.y_test.cpu().numpy()))

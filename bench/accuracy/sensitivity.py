@@ -23,10 +23,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from _common import RESULTS, provenance, write_result
-from _mnist import FAMILIES, WIDTHS, Mnist, load_mnist
+from _mnist import FAMILIES, WIDTHS, Mnist, load_mnist, mnist_host
 from _sensitivity_page import write_page
 
-from pymodel.ir import HostSpec, Task
 from pymodel.layers import build_kan
 from pymodel.sensitivity import Rows, SweepSettings, sweep
 
@@ -37,14 +36,7 @@ CALIBRATION_ROWS = 2000
 
 def rows(data: Mnist, bounds: tuple[float, float]) -> Rows:
     """Return calibration and test rows of MNIST, pixels mapped onto the grid."""
-    low, high = bounds
-    host = HostSpec(
-        Task.CLASSIFICATION,
-        tuple(f"p{i}" for i in range(WIDTHS[0])),
-        (-low / (high - low),) * WIDTHS[0],
-        (high - low,) * WIDTHS[0],
-        tuple(str(i) for i in range(WIDTHS[-1])),
-    )
+    host = mnist_host(bounds)
     calibration = host.prepare(data.x[:CALIBRATION_ROWS].double().numpy()).astype(np.float32)
     x, y = data.x_test.double().numpy(), data.y_test.numpy()
     return Rows(torch.from_numpy(calibration), x, y, host, "test")

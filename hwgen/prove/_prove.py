@@ -109,6 +109,10 @@ def prove(ir: KanIR, rtl_dir: Path, *, progress: Progress | None = None) -> Proo
     started = time.monotonic()
     tell = progress or (lambda _: None)
     signals = load_signals(rtl_dir)
+    for node in ir.nodes[1:]:
+        if not isinstance(node, KanLinear | EdgeTable):
+            reason = f"{node.name} is a {type(node).__name__}, and proofs cover dense KAN layers only"
+            return Proof("not proven", (), signals.latency, reason, None, time.monotonic() - started, 0)
     try:
         for path in verilog_files(rtl_dir, signals):
             if path.suffix in (".v", ".sv"):
@@ -126,11 +130,6 @@ def prove_netlist(
     """Prove a netlist that was read."""
     started = time.monotonic() if started is None else started
     layers: list[LayerProof] = []
-    for node in ir.nodes[1:]:
-        if not isinstance(node, KanLinear | EdgeTable):
-            reason = f"{node.name} is a {type(node).__name__}, and proofs cover dense KAN layers only"
-            seconds = time.monotonic() - started
-            return Proof("not proven", (), signals.latency, reason, None, seconds, len(netlist.cells))
     status, reason, counterexample, different = "proven", "", None, False
     try:
         _Run(ir, netlist, signals, progress).run(layers)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any, Final
+from typing import Any
 
 from hwgen.synth._netlist import Netlist
 from sim.signals import SignalMap
 
 __all__ = ["layer_resources"]
-
-_FLIP_FLOP: Final = re.compile(r"FD[RSCP]E(_1)?|LD[CP]E")
-_SHIFT_REGISTER: Final = re.compile(r"SRL(16E|C16E|C32E)")
 
 
 def layer_resources(netlist: Netlist, signals: SignalMap) -> dict[str, dict[str, Any]]:
@@ -53,6 +49,6 @@ def layer_resources(netlist: Netlist, signals: SignalMap) -> dict[str, dict[str,
 def _counts(netlist: Netlist, cells: set[int]) -> dict[str, int]:
     types = [netlist.cells[index] for index in cells]
     return {
-        "lut": sum(cell.is_lut or _SHIFT_REGISTER.fullmatch(cell.type) is not None for cell in types),
-        "ff": sum(_FLIP_FLOP.fullmatch(cell.type) is not None for cell in types),
+        "lut": sum(cell.is_lut or cell.is_shift_register for cell in types),
+        "ff": sum(cell.is_flip_flop for cell in types),
     }

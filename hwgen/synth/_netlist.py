@@ -43,6 +43,16 @@ class Cell:
         return self.type == "INV" or _LUT.fullmatch(self.type) is not None
 
     @property
+    def is_flip_flop(self) -> bool:
+        """True for flip-flops and latches."""
+        return _FLIP_FLOP.fullmatch(self.type) is not None
+
+    @property
+    def is_shift_register(self) -> bool:
+        """True for a LUT used as a shift register."""
+        return _SRL.fullmatch(self.type) is not None
+
+    @property
     def is_combinational(self) -> bool:
         """True if an output can follow an input without a clock edge."""
         return self.is_lut or self.type in _LUT_RAM or bool(_CARRY.fullmatch(self.type) or _MUX.fullmatch(self.type))
@@ -126,12 +136,12 @@ class Netlist:
     @property
     def srl(self) -> int:
         """Shift registers in LUTs."""
-        return self._count(_SRL)
+        return sum(cell.is_shift_register for cell in self.cells)
 
     @property
     def ff(self) -> int:
         """Flip-flops and latches."""
-        return self._count(_FLIP_FLOP)
+        return sum(cell.is_flip_flop for cell in self.cells)
 
     @property
     def carry(self) -> int:
@@ -200,9 +210,7 @@ class Netlist:
         others = set(self.outputs)
         for cell in self.cells:
             if not cell.is_combinational:
-                (ours if chosen.intersection(cell.outputs) and _FLIP_FLOP.fullmatch(cell.type) else others).update(
-                    cell.inputs
-                )
+                (ours if chosen.intersection(cell.outputs) and cell.is_flip_flop else others).update(cell.inputs)
         if not ours or not self.lut:
             return None
         own = _cone(ours, driver, combinational) - _cone(others, driver, combinational)
