@@ -25,6 +25,13 @@ hardware: {rtl: [tables], synth: false, vectors: 600}
 """
 
 
+def sentence(stderr: str) -> str:
+    """Return the one sentence of an error; only lines of progress may come before it."""
+    *progress, last = stderr.strip().splitlines()
+    assert all(line.startswith("… ") for line in progress), stderr
+    return last
+
+
 def run_cli(*arguments: str | Path, cwd: Path | None = None, timeout: float = 900) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process of its own."""
     command = [sys.executable, "-c", "from hwgen.cli import main; main()", *map(str, arguments)]

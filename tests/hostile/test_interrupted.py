@@ -75,7 +75,14 @@ def _start(config: Path, out: Path, *more: str) -> subprocess.Popen[str]:
         str(out),
         *more,
     ]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    # A shell's background job ignores Ctrl-C, and so would what it starts.
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 def test_two_builds_of_one_folder_and_ctrl_c(hostile_build: Path, tmp_path: Path) -> None:
