@@ -50,7 +50,6 @@ def test_every_station_agrees(tmp_path: Path) -> None:
 def test_what_belongs_to_the_family_is_refused_elsewhere() -> None:
     for override, key in (
         ("data.threshold=3", r"data\.threshold"),
-        ("train.distill={}", r"train\.distill"),
         ("quantize.layer_edges=[3, 3]", r"quantize\.layer_edges"),
     ):
         with pytest.raises(ConfigError, match=rf"{key} belongs to model\.family table, not to efficient_kan"):

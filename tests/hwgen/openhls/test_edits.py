@@ -40,7 +40,7 @@ def regenerate(ir: KanIR, project: Path, folder: Path) -> None:
 @pytest.mark.rtl
 def test_another_rounding_co_simulates_as_itself(ir: KanIR, project: Path, tmp_path: Path) -> None:
     before = Csim(project).run(inputs(ir)[:800])[ir.output]
-    edit(project, "kan4ml/rescale.h", "const sum_t rounded = sum + half;", "const sum_t rounded = sum;")
+    edit(project, "kan4ml/rescale.h", " + in::template term<sum_t>(half));", ");")
     after = Csim(project).run(inputs(ir)[:800])[ir.output]
     assert (before != after).any()
     firmware = project / "firmware"
